@@ -1,0 +1,1 @@
+"""Who is here: the client list behind the ``clients`` service."""
