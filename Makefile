@@ -1,0 +1,56 @@
+# What you need to type; README.md says more. Each target does all the set-up that it needs, in .venv here.
+
+.PHONY: run test lint types format fuzz etc/netsvc.toml wheel-check clean .moved
+
+VENV := .venv/bin
+# Two workers whatever the machine has, so that a run here and one elsewhere are alike; tests that share
+# something that there is once (a well-known port) are marked xdist_group and stay in one worker.
+PYTEST := $(VENV)/python -m pytest -n 2 --dist loadgroup
+
+# An environment holds its own path: one that was moved or copied is made anew.
+MOVED := $(shell grep -qsF '$(CURDIR)/.venv/' .venv/bin/pip || echo .moved)
+PIP_INSTALL := $(VENV)/python -m pip --quiet --no-input --disable-pip-version-check install
+
+run: .venv/ready-to-run
+	@exec $(VENV)/twistd -n --pidfile= netsvc $(ARGS)
+
+test: lint types
+	@setup/test-programs.sh
+	$(PYTEST) $(ARGS)
+
+lint: .venv/ready-to-test
+	$(VENV)/ruff format --check --quiet
+	$(VENV)/ruff check --quiet
+
+types: .venv/ready-to-test
+	$(VENV)/mypy netsvc tests
+
+format: .venv/ready-to-test
+	$(VENV)/ruff check --fix --quiet
+	$(VENV)/ruff format --quiet
+
+# The tests that feed made inputs to every parser and protocol, with far more of them than `make test` has.
+fuzz: .venv/ready-to-test
+	NETSVC_FUZZ_INPUTS=1000000 $(PYTEST) $(ARGS) tests/fuzz
+
+# The annotated configuration file, from the definitions of the settings.
+etc/netsvc.toml: .venv/ready-to-run
+	$(VENV)/python -m netsvc.annotate >$@.new
+	mv $@.new $@
+
+# Builds the wheel, installs it elsewhere and uses it there.
+wheel-check: .venv/ready-to-test
+	$(VENV)/python -m tests.wheel_check
+
+clean:
+	rm -rf .venv build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache twisted/plugins/dropin.cache
+	find netsvc tests twisted bench -name __pycache__ -prune -exec rm -rf {} +
+
+.venv/ready-to-run: pyproject.toml setup/venv.sh $(MOVED)
+	@setup/venv.sh
+	@$(PIP_INSTALL) -e .
+	@touch $@
+
+.venv/ready-to-test: .venv/ready-to-run
+	@$(PIP_INSTALL) -e '.[test]'
+	@touch $@

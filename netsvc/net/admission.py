@@ -1,0 +1,110 @@
+"""
+May this peer come in? Pure: it is told who asks and what the time is, and keeps the counts.
+
+A connection is counted twice: as a socket, as soon as it is accepted, and for the client's address, which is
+known only later where a proxy stands in between.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+from netsvc.net.addresses import NetworkKey, network_key, parse
+from netsvc.settings import Limits
+
+
+class TokenBuckets:
+    """
+    A rate for each of many keys: `rate` a second, one second's worth (at least one) at once.
+
+    The keys unused for longest are forgotten first; a forgotten key begins with a full bucket.
+    """
+
+    def __init__(self, rate: float, most: int, seconds: Callable[[], float]) -> None:
+        """
+        @param rate: tokens per second.
+        @param most: keys to remember.
+        @param seconds: the time, monotonic.
+        """
+        self._rate = rate
+        self._depth = max(1.0, rate)
+        self._most = most
+        self._seconds = seconds
+        self._buckets: OrderedDict[NetworkKey, tuple[float, float]] = OrderedDict()
+
+    def take(self, key: NetworkKey) -> bool:
+        """Take one token; False where there is none left."""
+        now = self._seconds()
+        tokens, then = self._buckets.pop(key, (self._depth, now))
+        tokens = min(self._depth, tokens + (now - then) * self._rate)
+        taken = tokens >= 1.0
+        self._buckets[key] = (tokens - 1.0 if taken else tokens, now)
+        if len(self._buckets) > self._most:
+            self._buckets.popitem(last=False)
+        return taken
+
+
+class Admission:
+    """
+    The limits on one listener's connections.
+
+    Its methods return None for yes, and otherwise the name of the limit that says no.
+    """
+
+    def __init__(self, limits: Limits, seconds: Callable[[], float]) -> None:
+        """
+        @param limits: the listener's.
+        @param seconds: the time, monotonic.
+        """
+        self._limits = limits
+        self._sockets = 0
+        self._per_address: dict[NetworkKey, int] = {}
+        self._new = TokenBuckets(limits.new_per_second, limits.tracked_peers, seconds)
+
+    def open_socket(self) -> str | None:
+        """Count a socket in; call `close_socket` when it is gone, if this said yes."""
+        if self._sockets >= self._limits.max_connections:
+            return "max_connections"
+        self._sockets += 1
+        return None
+
+    def close_socket(self) -> None:
+        """A socket that was counted is gone."""
+        self._sockets -= 1
+
+    def enter(self, host: str | None) -> str | None:
+        """
+        Count a client in; call `leave` with the same host when it is gone, if this said yes.
+
+        @param host: an IP address; None for a UNIX socket, which only the total limits.
+        """
+        address = None if host is None else parse(host)
+        if host is None or address is None:
+            return None
+        limits = self._limits
+        if address in limits.deny:
+            return "deny"
+        if limits.allow and address not in limits.allow:
+            return "allow"
+        if address in limits.trusted:
+            return None
+        key = network_key(host, 32, 64)
+        if self._per_address.get(key, 0) >= limits.per_address:
+            return "per_address"
+        if not self._new.take(key):
+            return "new_per_second"
+        self._per_address[key] = self._per_address.get(key, 0) + 1
+        return None
+
+    def leave(self, host: str | None) -> None:
+        """A client that had entered is gone."""
+        if host is None:
+            return
+        key = network_key(host, 32, 64)
+        count = self._per_address.get(key, 0)
+        if count > 1:
+            self._per_address[key] = count - 1
+        elif count == 1:
+            # Trusted clients are never counted, so there may be nothing to take away.
+            del self._per_address[key]

@@ -1,0 +1,102 @@
+"""What all connections of one listener share."""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IProtocolFactory, IReactorTime
+
+from netsvc.facts import Facts
+from netsvc.net.addresses import parse
+from netsvc.net.admission import Admission
+from netsvc.settings import Limits
+
+if TYPE_CHECKING:
+    from netsvc.net.guard import Guard
+
+
+class Listening:
+    """
+    One listener's service, limits and connections.
+
+    @ivar service: the service's name.
+    @ivar listener: the listener's URL.
+    @ivar transport: ``tcp``, ``tls``, ``unix`` or ``endpoint``.
+    @ivar factory: the service's own.
+    @ivar limits: what its clients may cost.
+    @ivar facts: where facts go.
+    @ivar clock: the reactor's time.
+    @ivar tls: the context of a TLS listener.
+    @ivar proxy: ``off``, ``optional`` or ``required``.
+    @ivar first: what a client owes at once, see `netsvc.service.NetService`.
+    @ivar over_endpoint: whether a Twisted endpoint made the port, so that a TLS layer of Twisted's may be below.
+    @ivar admission: the counts.
+    @ivar guards: the connections that are open, also those that will be refused in a moment.
+    """
+
+    def __init__(
+        self,
+        *,
+        service: str,
+        listener: str,
+        transport: str,
+        factory: IProtocolFactory,
+        limits: Limits,
+        facts: Facts,
+        clock: IReactorTime,
+        tls: ssl.SSLContext | None = None,
+        proxy: str = "off",
+        first: str = "",
+        over_endpoint: bool = False,
+    ) -> None:
+        self.service = service
+        self.listener = listener
+        self.transport = transport
+        self.factory = factory
+        self.limits = limits
+        self.facts = facts
+        self.clock = clock
+        self.tls = tls
+        self.proxy = proxy
+        self.first = first
+        self.over_endpoint = over_endpoint
+        self.admission = Admission(limits, clock.seconds)
+        self.guards: set[Guard] = set()
+        self._empty: list[Deferred[None]] = []
+
+    def may_be_proxy(self, address: str, port: int | None) -> bool:
+        """Whether a PROXY header from there is believed; one over a UNIX socket comes from this machine."""
+        known = parse(address)
+        return port is None or (known is not None and known in self.limits.proxies)
+
+    def forget(self, guard: Guard) -> None:
+        """A connection is gone."""
+        self.guards.discard(guard)
+        if not self.guards:
+            waiting, self._empty = self._empty, []
+            for deferred in waiting:
+                deferred.callback(None)
+
+    def when_empty(self) -> Deferred[None]:
+        """Fires when no connection is open, at once if none is."""
+        if not self.guards:
+            return succeed(None)
+        deferred: Deferred[None] = Deferred()
+        self._empty.append(deferred)
+        return deferred
+
+    def close_idle(self) -> None:
+        """Close the connections on which no byte has moved for the idle time; called now and then."""
+        timeout = self.limits.idle_timeout
+        if timeout == 0:
+            return
+        now = self.clock.seconds()
+        for guard in list(self.guards):
+            moved = guard.bytes_in + guard.bytes_out
+            if moved != guard.seen:
+                guard.seen = moved
+                guard.quiet_since = now
+            elif now - guard.quiet_since >= timeout:
+                guard.time_out_idle()

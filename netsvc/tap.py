@@ -1,0 +1,249 @@
+"""
+The one assembler: from settings to the daemon.
+
+It imports everything and nothing imports it. All that can be wrong with what the user asked for comes out here,
+before the log, the fork and the drop of privileges, as one line and exit status 1.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from twisted.application.service import IService
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.interfaces import IListeningPort
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from netsvc.clientlist.memory import ClientList
+from netsvc.configuration import Configuration, Listen, ServiceConfiguration
+from netsvc.construct import datagram_protocol, named, one_line, stream_factory
+from netsvc.counters import Counters
+from netsvc.daemon import Daemon
+from netsvc.descriptors import fitting, raise_limit
+from netsvc.facts import Facts
+from netsvc.interfaces import INetService
+from netsvc.journal.memory import Ring
+from netsvc.net.binding import Binding, bindings_of
+from netsvc.net.datagram import OwnAddresses
+from netsvc.net.guard import GuardFactory
+from netsvc.net.listener import DatagramListener, EndpointListener, Listener, StreamListener
+from netsvc.net.listening import Listening
+from netsvc.net.machine import this_machine
+from netsvc.net.sockets import OpenSocket, close_all, open_where
+from netsvc.net.tls import server_context
+from netsvc.net.where import endpoint_prefixes, parse_where
+from netsvc.options import Options
+from netsvc.settings import SettingError
+from netsvc.trafficlog import TrafficLog
+
+__all__ = ["Options", "makeService"]
+
+_log = Logger()
+
+
+def makeService(options: Options) -> IService:  # noqa: N802 - the name that Twisted's ServiceMaker looks for
+    """
+    Make the daemon; see `twisted.application.service.IServiceMaker`.
+
+    @raise SystemExit: with one line for the user; its exit status is 1.
+    """
+    from twisted.internet import reactor
+
+    try:
+        daemon = Assembly(options.configuration(), reactor).daemon()
+    except SettingError as error:
+        raise SystemExit(f"netsvc: {error}") from None
+    _warn_of_root(options)
+    return daemon
+
+
+class Assembly:
+    """Everything that the daemon is put together from."""
+
+    def __init__(self, configuration: Configuration, reactor: Any) -> None:
+        """
+        @param configuration: what the user wants.
+        @param reactor: the reactor.
+        """
+        self._configuration = configuration
+        self._reactor = reactor
+        self._facts = Facts(configuration.timeline.capture)
+        self._timeline = Ring(configuration.timeline.timeline_memory)
+        self._counters = Counters()
+        self._clients = ClientList(reactor)
+        self._machine = this_machine()
+        self._prefixes = endpoint_prefixes()
+        self._own = OwnAddresses()
+        self._log_rates: dict[str, float] = {}
+        self._listeners: list[Listener] = []
+        self._opened: list[OpenSocket] = []
+        self._descriptors = raise_limit()
+        # A context for each set of files: they are read once, and their sessions resume on every address.
+        self._tls_context = lru_cache(server_context)
+
+    def daemon(self) -> Daemon:
+        """
+        Open every listener.
+
+        @raise SettingError: one of them cannot be opened; then none is.
+        """
+        configuration = self._configuration
+        lines = {one.service.name: one.service.log for one in configuration.services}
+        log = TrafficLog(self._reactor, lines, self._log_rates)
+        for sink in (self._timeline, self._counters, log):
+            self._facts.subscribe(sink)
+        try:
+            for service in configuration.services:
+                self._add_service(service)
+        except SettingError:
+            close_all(self._opened)
+            raise
+        return Daemon(
+            self._reactor,
+            self._listeners,
+            [log.stop, self._clients.close],
+            configuration.net.shutdown_grace,
+            configuration.net.ready,
+            end_in_failure(self._reactor),
+        )
+
+    def _add_service(self, service: ServiceConfiguration) -> None:
+        declared = service.service
+        others = {
+            name: thing
+            for name, thing in (
+                ("reactor", self._reactor),
+                ("clients", self._clients),
+                ("timeline", self._timeline),
+            )
+            if name in declared.needs
+        }
+        if declared.shared:
+            others["shared"] = named(declared.name, declared.shared)()
+        others.update(service.arguments)
+        for listen in service.listen:
+            bindings = self._bindings(service, listen)
+            if bindings[0].transport == "endpoint":
+                for binding in bindings:
+                    self._add_endpoint(declared, binding, others)
+            else:
+                opened = open_where(bindings)
+                self._opened.extend(opened)
+                for one in opened:
+                    self._add_socket(declared, one, others)
+
+    def _bindings(self, service: ServiceConfiguration, listen: Listen) -> tuple[Binding, ...]:
+        try:
+            where = parse_where(listen.where, self._prefixes)
+        except ValueError as error:
+            raise SettingError(f"{listen.origin} {error}") from None
+        return bindings_of(
+            where,
+            service=service.service,
+            transports=listen.transports,
+            settings=service.settings,
+            limits=service.limits,
+            net=self._configuration.net,
+            tls=self._configuration.tls,
+            origin=listen.origin,
+            machine=self._machine,
+        )
+
+    def _add_socket(self, declared: INetService, opened: OpenSocket, others: Mapping[str, Any]) -> None:
+        binding = opened.binding
+        if binding.kind == "stream":
+            listening = self._listening(declared, binding, others)
+            self._listeners.append(StreamListener(opened, listening, self._reactor))
+            return
+        protocol = datagram_protocol(declared.name, declared.datagram, {**binding.settings, **others})
+        if binding.port is not None:
+            self._own.add(binding.host, binding.port)
+        self._log_rates[binding.url] = binding.limits.log_rate
+        self._listeners.append(
+            DatagramListener(
+                opened, protocol, declared.name, binding.limits, self._facts, self._own, self._reactor
+            )
+        )
+
+    def _add_endpoint(self, declared: INetService, binding: Binding, others: Mapping[str, Any]) -> None:
+        listening = self._listening(declared, binding, others)
+        opening = self._listen(binding, GuardFactory(listening))
+        failures: list[Failure] = []
+        opening.addErrback(failures.append)
+        if failures:
+            raise _cannot_listen(binding, failures[0].value)
+        self._listeners.append(EndpointListener(opening, binding.origin, listening, self._reactor))
+
+    def _listen(self, binding: Binding, factory: GuardFactory) -> Deferred[IListeningPort]:
+        try:
+            return serverFromString(self._reactor, binding.description).listen(factory)  # type: ignore[no-any-return]
+        except Exception as error:
+            # The parser of an endpoint may be anybody's, and each complains in its own way.
+            raise _cannot_listen(binding, error) from error
+
+    def _listening(self, declared: INetService, binding: Binding, others: Mapping[str, Any]) -> Listening:
+        limits = fitting(binding.limits, self._descriptors)
+        if limits is not binding.limits:
+            _log.warn(
+                "{listener}: max_connections is {wanted}, but this process may have {descriptors} descriptors: "
+                "it is {given} now",
+                listener=binding.url,
+                wanted=binding.limits.max_connections,
+                descriptors=self._descriptors,
+                given=limits.max_connections,
+            )
+        self._log_rates[binding.url] = limits.log_rate
+        return Listening(
+            service=declared.name,
+            listener=binding.url,
+            transport=binding.transport,
+            factory=stream_factory(declared.name, declared.stream, {**binding.settings, **others}),
+            limits=limits,
+            facts=self._facts,
+            clock=self._reactor,
+            tls=None if binding.tls is None else self._tls_context(binding.tls),
+            proxy=binding.proxy,
+            first=declared.first,
+            over_endpoint=binding.transport == "endpoint",
+        )
+
+
+def end_in_failure(reactor: Any) -> Callable[[str], None]:
+    """
+    Make what ends a running daemon with status 1.
+
+    twistd ends with 0 whenever its reactor stops, so the status is set as the interpreter's last act, when the
+    log and the pid file have been seen to.
+    """
+
+    def end(line: str) -> None:
+        _log.critical("{line}", line=line)
+        print(f"netsvc: {line}", file=sys.__stderr__, flush=True)  # noqa: T201 - for the user, as every refusal
+        atexit.register(_exit_in_failure)
+        reactor.callWhenRunning(reactor.stop)
+
+    return end
+
+
+def _exit_in_failure() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(1)
+
+
+def _cannot_listen(binding: Binding, error: BaseException) -> SettingError:
+    return SettingError(f"{binding.origin} {binding.where}: cannot listen: {one_line(error)}")
+
+
+def _warn_of_root(options: Options) -> None:
+    """Running as root is somebody's mistake, unless twistd drops it."""
+    parent = getattr(options, "parent", None) or {}
+    if os.getuid() == 0 and not parent.get("uid"):
+        _log.warn("netsvc runs as root and stays root: give twistd --uid and --gid to drop it after binding")

@@ -1,0 +1,128 @@
+"""
+The lines that the log has for traffic, limited in rate.
+
+Which facts are lines, and their texts, is the services' declarations' to say; every listener's refusals are
+lines too. What peers sent appears as a Python literal only, so that no byte of theirs acts on a terminal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from zope.interface import implementer
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from netsvc.facts import REFUSED, Fact, Row
+from netsvc.interfaces import IFactSink
+
+#: Refusals of one reason are one line a second: they come in floods, and the timeline has each of them.
+_REFUSALS_PER_SECOND = 1.0
+
+
+class _Rate:
+    """Lines of one kind within the current second."""
+
+    __slots__ = ("allowed", "hidden", "written")
+
+    def __init__(self, allowed: float) -> None:
+        self.allowed = allowed
+        self.written = 0
+        self.hidden = 0
+
+    def take(self) -> bool:
+        if self.written < self.allowed:
+            self.written += 1
+            return True
+        self.hidden += 1
+        return False
+
+
+@implementer(IFactSink)
+class TrafficLog:
+    """
+    Writes facts to the log.
+
+    @ivar hidden: lines that were left out for their rate since the start.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        lines: Mapping[str, Mapping[str, str]],
+        rates: Mapping[str, float],
+    ) -> None:
+        """
+        @param clock: ends each second's count.
+        @param lines: for each service the text of the line for each kind of fact, with ``{peer}`` and
+            ``{data}``.
+        @param rates: for each listener's URL the lines that it may write in a second; a listener that is
+            not here has no limit.
+        """
+        self.hidden = 0
+        self._clock = clock
+        self._lines = lines
+        self._rates = rates
+        self._current: dict[tuple[str, str], _Rate] = {}
+        self._second: IDelayedCall | None = None
+        self._logs: dict[str, Logger] = {}
+
+    def note(self, row: Row) -> None:
+        """Write a fact's line, if it has one and there is room; see `IFactSink`."""
+        kind, origin = row[2], row[3]
+        if kind == REFUSED:
+            text = "refused {peer}: {reason}"
+        else:
+            text = self._lines.get(origin[0], {}).get(kind, "")
+        if text and self._room(origin[1], row[6] if kind == REFUSED else ""):
+            fact = Fact.of(row)
+            line = text.format(peer=_peer(fact), data=_data(fact), reason=fact.reason)
+            self._log(fact.origin.service).info("{line}", line=line)
+
+    def stop(self) -> None:
+        """Write the counts that are due and keep none."""
+        if self._second is not None:
+            self._second.cancel()
+            self._end_second()
+
+    def _room(self, listener: str, reason: str) -> bool:
+        rate = self._current.get((listener, reason))
+        if rate is None:
+            allowed = _REFUSALS_PER_SECOND if reason else self._rates.get(listener, float("inf"))
+            rate = self._current[listener, reason] = _Rate(allowed)
+            if self._second is None:
+                self._second = self._clock.callLater(1.0, self._end_second)
+        return rate.take()
+
+    def _end_second(self) -> None:
+        self._second = None
+        ended, self._current = self._current, {}
+        for (listener, reason), rate in ended.items():
+            if rate.hidden:
+                self.hidden += rate.hidden
+                self._log("log").info(
+                    "{listener}: {count} more in this second, not shown here: {what}",
+                    listener=listener,
+                    count=rate.hidden,
+                    what=f"refused, {reason}" if reason else "messages",
+                )
+
+    def _log(self, service: str) -> Logger:
+        log = self._logs.get(service)
+        if log is None:
+            log = self._logs[service] = Logger(namespace=f"netsvc.{service}")
+        return log
+
+
+def _peer(fact: Fact) -> str:
+    origin = fact.origin
+    return repr(origin.address) if origin.port is None else repr((origin.address, origin.port))
+
+
+def _data(fact: Fact) -> str:
+    if fact.data is None:
+        return ""
+    if fact.length is not None and fact.length > len(fact.data):
+        return f"{fact.data!r}... ({fact.length} bytes)"
+    return repr(fact.data)

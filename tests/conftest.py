@@ -1,0 +1,67 @@
+"""
+What all tests have in common: bounded and repeatable examples, a reactor left as it was found, and tests
+that say which program they need and are skipped, by name, where it is missing.
+
+``NETSVC_NO_SKIP=1`` turns every skipped test into a failed one: what a run did not try, it did not show.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Generator, Iterator
+
+import hypothesis
+import pytest
+import pytest_twisted
+
+from twisted.internet import defer, task
+from twisted.internet.epollreactor import EPollReactor
+
+#: Turns of the reactor that the last goodbyes of a test's sockets and processes may take, and the seconds
+#: between two of them.
+_TURNS, _TURN = 500, 0.01
+
+# No deadline: how long one example takes says more of the machine than of netsvc.
+hypothesis.settings.register_profile("here", deadline=None, max_examples=50)
+hypothesis.settings.register_profile("ci", deadline=None, max_examples=50, derandomize=True, print_blob=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "here")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tell pytest of the markers that this file gives a meaning."""
+    config.addinivalue_line("markers", "program(*names): needs these programs; skipped where one is missing")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test that needs a program which this machine does not have."""
+    for marker in item.iter_markers("program"):
+        for name in marker.args:
+            if shutil.which(name) is None:
+                pytest.skip(f"the program {name} is not installed")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Where nothing may be skipped, a test that was is a test that failed."""
+    report = yield
+    _refuse_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """The same for a whole file that skips itself."""
+    report = yield
+    _refuse_skip(report)
+    return report
+
+
+def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if report.skipped and os.environ.get("NETSVC_NO_SKIP"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, where nothing may be: {report.longrepr}"
