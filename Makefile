@@ -9,7 +9,8 @@ PYTEST := $(VENV)/python -m pytest -n 2 --dist loadgroup
 
 # An environment holds its own path: one that was moved or copied is made anew.
 MOVED := $(shell grep -qsF '$(CURDIR)/.venv/' .venv/bin/pip || echo .moved)
-PIP_INSTALL := $(VENV)/python -m pip --quiet --no-input --disable-pip-version-check install
+# Errors only: what a package index warns of is nothing that can be mended here.
+PIP_INSTALL := $(VENV)/python -m pip -qq --no-input --disable-pip-version-check install
 
 run: .venv/ready-to-run
 	@exec $(VENV)/twistd -n --pidfile= netsvc $(ARGS)
@@ -26,7 +27,7 @@ types: .venv/ready-to-test
 	$(VENV)/mypy netsvc tests
 
 format: .venv/ready-to-test
-	$(VENV)/ruff check --fix --quiet
+	$(VENV)/ruff check --fix-only --quiet
 	$(VENV)/ruff format --quiet
 
 # The tests that feed made inputs to every parser and protocol, with far more of them than `make test` has.
@@ -48,9 +49,11 @@ clean:
 
 .venv/ready-to-run: pyproject.toml setup/venv.sh $(MOVED)
 	@setup/venv.sh
+	@echo "installing netsvc and what it needs in .venv"
 	@$(PIP_INSTALL) -e .
 	@touch $@
 
 .venv/ready-to-test: .venv/ready-to-run
+	@echo "installing what its tests need in .venv"
 	@$(PIP_INSTALL) -e '.[test]'
 	@touch $@

@@ -45,14 +45,15 @@ def stream_factory(service: str, name: str, arguments: Mapping[str, Any]) -> IPr
     """
     make = named(service, name)
     if inspect.isclass(make) and IProtocol.implementedBy(make) and not IProtocolFactory.implementedBy(make):
+        _check(service, name, make, arguments)
         factory = Factory()
         factory.noisy = False
-        factory.protocol = partial(make, **arguments)
+        factory.protocol = partial(make, **arguments)  # type: ignore[assignment]
         return factory
     made = _call(service, name, make, arguments)
     if not IProtocolFactory.providedBy(made):
         raise SettingError(f"service {service}: {name} returned {made!r}; expected an IProtocolFactory")
-    return made  # type: ignore[no-any-return]
+    return made
 
 
 def datagram_protocol(service: str, name: str, arguments: Mapping[str, Any]) -> AbstractDatagramProtocol:
@@ -68,8 +69,20 @@ def datagram_protocol(service: str, name: str, arguments: Mapping[str, Any]) -> 
 def _call(service: str, name: str, make: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
     try:
         return make(**arguments)
-    except (TypeError, ValueError) as error:
+    except Exception as error:
+        # As above: it may be anybody's, and what it objects to is what its user needs.
         raise SettingError(f"service {service}: {name}: {one_line(error)}") from error
+
+
+def _check(service: str, name: str, make: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
+    """Refuse arguments that a Protocol class does not take now, instead of with each connection."""
+    try:
+        inspect.signature(make).bind(**arguments)
+    except TypeError as error:
+        raise SettingError(f"service {service}: {name}: {one_line(error)}") from error
+    except ValueError:
+        # A class that is not written in Python may not tell what it takes.
+        return
 
 
 def one_line(error: BaseException) -> str:

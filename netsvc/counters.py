@@ -1,4 +1,4 @@
-"""What was counted, by listener: plain numbers that a page, a metric or another process can take as they are."""
+"""What was counted, by listener: plain numbers that a page, a metric or another process can take as is."""
 
 from __future__ import annotations
 

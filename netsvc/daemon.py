@@ -1,9 +1,9 @@
 """
 The daemon as one Twisted service: it starts its listeners, and stops in order.
 
-The order is the reason for this file. Stopping is listeners first, so that nobody new comes in; then connections,
-within the grace; then what facts flow into, so that the last fact still has somewhere to go. Twisted's
-MultiService stops everything at once.
+The order is the reason for this file. Stopping is listeners first, so that nobody new comes in; then
+connections, within the grace; then what facts flow into, so that the last fact still has somewhere to go.
+Twisted's MultiService stops everything at once.
 """
 
 from __future__ import annotations
@@ -14,14 +14,20 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from netsvc.net.listener import Listener
+from netsvc.net.machine import beyond_loopback
 from netsvc.signals import on_signals
 
 _log = Logger()
+
+#: Seconds after everything was dropped, in which whoever still does not end is given up.
+_LAST = 1.0
 
 
 class Daemon(Service):
@@ -56,12 +62,14 @@ class Daemon(Service):
         self._grace = grace
         self._ready = ready
         self._end = fail
+        self._given_up: Deferred[None] = Deferred()
+        self._last: IDelayedCall | None = None
 
     def startService(self) -> None:
         """See `IService`."""
         Service.startService(self)
-        starting = DeferredList([listener.start() for listener in self.listeners], consumeErrors=True)
-        starting.addCallback(self._started).addErrback(self._fail)
+        starting = [maybeDeferred(listener.start) for listener in self.listeners]
+        DeferredList(starting, consumeErrors=True).addCallback(self._started).addErrback(self._fail)
 
     def stopService(self) -> Deferred[None]:
         """Stop in order; see `IService`. A second signal ends it at once."""
@@ -71,35 +79,55 @@ class Daemon(Service):
     async def _stop(self) -> None:
         restore = on_signals(lambda: self._reactor.callFromThread(self._abort))
         patience = self._reactor.callLater(self._grace, self._abort)
-        try:
-            await _all(listener.stop_accepting() for listener in self.listeners)
-            await _all(listener.drain() for listener in self.listeners)
-        finally:
-            if patience.active():
-                patience.cancel()
-            restore()
-            for stop in self._sinks:
-                stop()
+        ended = Deferred.fromCoroutine(self._end_listeners())
+        await DeferredList([ended, self._given_up], fireOnOneCallback=True)
+        for call in (patience, self._last):
+            if call is not None and call.active():
+                call.cancel()
+        # A connection tells that it is gone from within its end: leave it the turn for its last fact.
+        await deferLater(self._reactor, 0)
+        _each(self._sinks)
+        restore()
+
+    async def _end_listeners(self) -> None:
+        await _all(listener.stop_accepting for listener in self.listeners)
+        await _all(listener.drain for listener in self.listeners)
 
     def _abort(self) -> None:
-        for listener in self.listeners:
-            listener.abort()
+        _each(listener.abort for listener in self.listeners)
+        if self._last is None:
+            self._last = self._reactor.callLater(_LAST, self._give_up)
+
+    def _give_up(self) -> None:
+        _log.warn("a listener did not end even when its connections were dropped; stopping without it")
+        self._given_up.callback(None)
 
     def _started(self, results: list[tuple[bool, Any]]) -> None:
+        if not self.running:
+            # Stopped before all of it had opened: what had not was given up, which is no failure.
+            return
         for listener, (success, result) in zip(self.listeners, results, strict=True):
             if not success:
                 self._fail_to_open(listener, result)
                 return
         for listener in self.listeners:
             self._say(listener)
-        if self._ready:
-            self._write_ready()
+        if self._ready and not self._write_ready():
+            return
+        _log.info("netsvc is ready; listeners open: {count}", count=len(self.listeners))
 
     def _say(self, listener: Listener) -> None:
         place = listener.place()
         _log.info("{service} listens on {listener}", service=place.service, listener=place.listener)
+        if beyond_loopback(place.address):
+            _log.warn(
+                "{listener} is beyond loopback: whoever can reach {address} can use {service}",
+                listener=place.listener,
+                address=place.address,
+                service=place.service,
+            )
 
-    def _write_ready(self) -> None:
+    def _write_ready(self) -> bool:
         document = [listener.place().as_json() for listener in self.listeners]
         partial = f"{self._ready}.{os.getpid()}"
         try:
@@ -109,17 +137,29 @@ class Daemon(Service):
             os.replace(partial, self._ready)
         except OSError as error:
             self._end(f"--ready {self._ready}: cannot be written: {error.strerror}")
+            return False
+        return True
 
     def _fail_to_open(self, listener: Listener, failure: Failure) -> None:
-        self._end(f"{listener.origin}: cannot listen: {failure.getErrorMessage()}")
+        reason = " ".join(failure.getErrorMessage().split())
+        self._end(f"{listener.origin}: cannot listen: {reason}")
 
     def _fail(self, failure: Failure) -> None:
         _log.failure("netsvc could not start", failure)
         self._end("netsvc could not start; the log says why")
 
 
-async def _all(waiting: Iterable[Deferred[None]]) -> None:
-    """Wait for every one of them; what fails is logged, and hinders no other."""
-    for success, result in await DeferredList(list(waiting), consumeErrors=True):
+async def _all(calls: Iterable[Callable[[], Deferred[None]]]) -> None:
+    """Call every one and wait for them together; what fails is logged, and hinders no other."""
+    for success, result in await DeferredList([maybeDeferred(call) for call in calls], consumeErrors=True):
         if not success:
             _log.failure("while stopping", result)
+
+
+def _each(calls: Iterable[Callable[[], None]]) -> None:
+    """Call every one; what fails is logged, and hinders no other."""
+    for call in calls:
+        try:
+            call()
+        except Exception:  # noqa: BLE001 - a stop goes on to its end
+            _log.failure("while stopping")

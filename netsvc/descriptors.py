@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from netsvc.settings import Limits
 
-#: Descriptors that are not connections: the log, the reactor's own, what the libraries open, listening sockets.
+#: Descriptors that are not connections: the log, the reactor's, the libraries', listening sockets.
 _RESERVE = 64
 
 
@@ -21,7 +21,11 @@ def raise_limit() -> int:
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        except (OSError, ValueError):
+            # The system's own maximum was lowered below the hard limit after that was set.
+            hard = soft
     return hard if hard != resource.RLIM_INFINITY else 2**31 - 1
 
 

@@ -20,8 +20,8 @@ def on_signals(call: Callable[[], object]) -> Callable[[], None]:
     Have a function called for each SIGTERM and SIGINT from now on.
 
     @param call: called in the main thread, between any two steps of the program.
-    @return: call it to put the former signal dispositions back. Outside the main thread, where Python takes no
-        signals, nothing is changed.
+    @return: call it to put the former signal dispositions back. Outside the main thread, where Python takes
+        no signals, nothing is changed.
     """
     if threading.current_thread() is not threading.main_thread():
         return lambda: None

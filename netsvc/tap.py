@@ -1,16 +1,17 @@
 """
 The one assembler: from settings to the daemon.
 
-It imports everything and nothing imports it. All that can be wrong with what the user asked for comes out here,
-before the log, the fork and the drop of privileges, as one line and exit status 1.
+It imports everything and nothing imports it. All that can be wrong with what the user asked for comes out
+here, before the log, the fork and the drop of privileges, as one line and exit status 1.
 """
 
 from __future__ import annotations
 
 import atexit
 import os
+import ssl
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -23,7 +24,7 @@ from twisted.python.failure import Failure
 
 from netsvc.clientlist.memory import ClientList
 from netsvc.configuration import Configuration, Listen, ServiceConfiguration
-from netsvc.construct import datagram_protocol, named, one_line, stream_factory
+from netsvc.construct import datagram_protocol, named, stream_factory
 from netsvc.counters import Counters
 from netsvc.daemon import Daemon
 from netsvc.descriptors import fitting, raise_limit
@@ -36,7 +37,7 @@ from netsvc.net.guard import GuardFactory
 from netsvc.net.listener import DatagramListener, EndpointListener, Listener, StreamListener
 from netsvc.net.listening import Listening
 from netsvc.net.machine import this_machine
-from netsvc.net.sockets import OpenSocket, close_all, open_where
+from netsvc.net.sockets import OpenSocket, close_sockets, open_where
 from netsvc.net.tls import server_context
 from netsvc.net.where import endpoint_prefixes, parse_where
 from netsvc.options import Options
@@ -48,7 +49,7 @@ __all__ = ["Options", "makeService"]
 _log = Logger()
 
 
-def makeService(options: Options) -> IService:  # noqa: N802 - the name that Twisted's ServiceMaker looks for
+def makeService(options: Options) -> IService:
     """
     Make the daemon; see `twisted.application.service.IServiceMaker`.
 
@@ -84,6 +85,7 @@ class Assembly:
         self._log_rates: dict[str, float] = {}
         self._listeners: list[Listener] = []
         self._opened: list[OpenSocket] = []
+        self._left_out: set[str] = set()
         self._descriptors = raise_limit()
         # A context for each set of files: they are read once, and their sessions resume on every address.
         self._tls_context = lru_cache(server_context)
@@ -103,7 +105,7 @@ class Assembly:
             for service in configuration.services:
                 self._add_service(service)
         except SettingError:
-            close_all(self._opened)
+            close_sockets(self._opened)
             raise
         return Daemon(
             self._reactor,
@@ -134,7 +136,7 @@ class Assembly:
                 for binding in bindings:
                     self._add_endpoint(declared, binding, others)
             else:
-                opened = open_where(bindings)
+                opened = open_where(bindings, self._left_out)
                 self._opened.extend(opened)
                 for one in opened:
                     self._add_socket(declared, one, others)
@@ -178,7 +180,7 @@ class Assembly:
         failures: list[Failure] = []
         opening.addErrback(failures.append)
         if failures:
-            raise _cannot_listen(binding, failures[0].value)
+            raise _cannot_listen(binding, failures[0])
         self._listeners.append(EndpointListener(opening, binding.origin, listening, self._reactor))
 
     def _listen(self, binding: Binding, factory: GuardFactory) -> Deferred[IListeningPort]:
@@ -186,14 +188,22 @@ class Assembly:
             return serverFromString(self._reactor, binding.description).listen(factory)  # type: ignore[no-any-return]
         except Exception as error:
             # The parser of an endpoint may be anybody's, and each complains in its own way.
-            raise _cannot_listen(binding, error) from error
+            raise _cannot_listen(binding, Failure(error)) from error
+
+    def _tls(self, binding: Binding) -> ssl.SSLContext | None:
+        if binding.tls is None:
+            return None
+        try:
+            return self._tls_context(binding.tls)
+        except SettingError as error:
+            raise SettingError(f"{binding.origin} {binding.where}: {error}") from None
 
     def _listening(self, declared: INetService, binding: Binding, others: Mapping[str, Any]) -> Listening:
         limits = fitting(binding.limits, self._descriptors)
         if limits is not binding.limits:
             _log.warn(
-                "{listener}: max_connections is {wanted}, but this process may have {descriptors} descriptors: "
-                "it is {given} now",
+                "{listener}: max_connections is {wanted}, but this process may have {descriptors} "
+                "descriptors: it is {given} now",
                 listener=binding.url,
                 wanted=binding.limits.max_connections,
                 descriptors=self._descriptors,
@@ -208,7 +218,7 @@ class Assembly:
             limits=limits,
             facts=self._facts,
             clock=self._reactor,
-            tls=None if binding.tls is None else self._tls_context(binding.tls),
+            tls=self._tls(binding),
             proxy=binding.proxy,
             first=declared.first,
             over_endpoint=binding.transport == "endpoint",
@@ -219,13 +229,13 @@ def end_in_failure(reactor: Any) -> Callable[[str], None]:
     """
     Make what ends a running daemon with status 1.
 
-    twistd ends with 0 whenever its reactor stops, so the status is set as the interpreter's last act, when the
-    log and the pid file have been seen to.
+    twistd ends with 0 whenever its reactor stops, so the status is set as the interpreter's last act, when
+    the log and the pid file have been seen to.
     """
 
     def end(line: str) -> None:
         _log.critical("{line}", line=line)
-        print(f"netsvc: {line}", file=sys.__stderr__, flush=True)  # noqa: T201 - for the user, as every refusal
+        print(f"netsvc: {line}", file=sys.__stderr__, flush=True)
         atexit.register(_exit_in_failure)
         reactor.callWhenRunning(reactor.stop)
 
@@ -238,8 +248,9 @@ def _exit_in_failure() -> None:
     os._exit(1)
 
 
-def _cannot_listen(binding: Binding, error: BaseException) -> SettingError:
-    return SettingError(f"{binding.origin} {binding.where}: cannot listen: {one_line(error)}")
+def _cannot_listen(binding: Binding, failure: Failure) -> SettingError:
+    reason = " ".join(failure.getErrorMessage().split())
+    return SettingError(f"{binding.origin} {binding.where}: cannot listen: {reason}")
 
 
 def _warn_of_root(options: Options) -> None:

@@ -10,13 +10,13 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Generator, Iterator
+from typing import Any, cast
 
 import hypothesis
 import pytest
-import pytest_twisted
+import pytest_twisted  # type: ignore[import-untyped]
 
 from twisted.internet import defer, task
-from twisted.internet.epollreactor import EPollReactor
 
 #: Turns of the reactor that the last goodbyes of a test's sockets and processes may take, and the seconds
 #: between two of them.
@@ -65,3 +65,41 @@ def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
     if report.skipped and os.environ.get("NETSVC_NO_SKIP"):
         report.outcome = "failed"
         report.longrepr = f"skipped, where nothing may be: {report.longrepr}"
+
+
+@pytest.fixture(scope="session")
+def started_reactor() -> Any:
+    """The reactor that pytest-twisted runs, past its first turn, in which it opens what it needs itself."""
+    from twisted.internet import reactor
+
+    pytest_twisted.blockon(task.deferLater(cast(Any, reactor), 0))
+    return reactor
+
+
+@pytest.fixture(autouse=True)
+def clean_reactor(started_reactor: Any) -> Iterator[None]:
+    """
+    Fail a test that leaves a timer, a socket or a process behind in the reactor that all tests share.
+
+    What belongs to a fixture of a wider scope is there before this one, and may stay.
+    """
+    before = _watched(started_reactor)
+    yield
+    left = _watched(started_reactor) - before
+    if left:
+        left = pytest_twisted.blockon(defer.ensureDeferred(_settled(started_reactor, before)))
+    if left:
+        pytest.fail("left behind in the reactor: " + ", ".join(sorted(map(str, left))), pytrace=False)
+
+
+def _watched(reactor: Any) -> set[object]:
+    return {*reactor.getDelayedCalls(), *reactor.getReaders(), *reactor.getWriters()}
+
+
+async def _settled(reactor: Any, before: set[object]) -> set[object]:
+    for _ in range(_TURNS):
+        left = _watched(reactor) - before
+        if not left:
+            break
+        await task.deferLater(reactor, _TURN)
+    return left

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-#: What one turn of the reactor ends at most, so that 100,000 entries that end together stall nobody.
+#: Items that one turn of the reactor looks at, so that 100,000 entries that end together stall nobody.
 BATCH = 500
 
 #: Stale items that are not worth a cleaning yet.
@@ -74,8 +74,9 @@ class Deadlines:
     def _pass(self) -> None:
         self._call = None
         now = self._clock.seconds()
-        ended = 0
-        while self._heap and ended < BATCH:
+        for _ in range(BATCH):
+            if not self._heap:
+                return
             deadline, key = self._heap[0]
             living = self._due.get(key) == deadline
             if living and deadline > now:
@@ -84,6 +85,5 @@ class Deadlines:
             if living:
                 del self._due[key]
                 self._passed(key)
-                ended += 1
         if self._heap:
             self._call_at(self._heap[0][0])

@@ -28,8 +28,8 @@ class EncodedList:
     """
     A JSON object in which the keys keep the order in which they came, as `json.dumps` writes it.
 
-    It is ASCII, everything else being escaped, so that it is one line for everybody who reads lines and can be
-    cut and decoded anywhere.
+    It is ASCII, everything else being escaped, so that it is one line for everybody who reads lines, and can
+    be cut and decoded anywhere.
     """
 
     def __init__(self) -> None:
@@ -101,7 +101,7 @@ class EncodedList:
         return text
 
     def _open_block(self) -> int:
-        """The number of the block that new keys go into: the newest, never an older one that has room again."""
+        """The number of the block for new keys: the newest, never an older one that has room again."""
         block = self._blocks.get(self._newest)
         if block is None or len(block) >= BLOCK:
             self._newest += 1

@@ -55,7 +55,7 @@ class _Addresses:
         if not names:
             del self._names[entry.address]
         elif len(names) == 1:
-            # Made anew, because a set keeps the room of its fullest day, and to find its one item searches it.
+            # Made anew: a set keeps the room of its fullest day, all of which is searched for its one item.
             self._names[entry.address] = set(names)
 
     def only_name(self, address: str) -> str | None:

@@ -8,15 +8,22 @@ from __future__ import annotations
 
 from collections import deque
 from itertools import takewhile
+from sys import getsizeof
 
 from zope.interface import implementer
 
 from netsvc.facts import Row
 from netsvc.interfaces import IFactSink
 
-#: What a row costs beyond its data: the tuple, its two large integers, the bytes object's head, a slot in the
-#: deque, and its share of the origin; measured with sys.getsizeof on CPython 3.11, rounded up.
+#: What a row costs beyond its data: the tuple, its large integers, the bytes object's head and a slot in the
+#: deque; measured with tracemalloc on CPython 3.11, rounded up.
 ROW_COST = 288
+
+#: What an origin costs; a connection's is counted with its first and its last row, a datagram's with each.
+ORIGIN_COST = 240
+
+#: What a key of the detail costs, beyond its value.
+_PAIR_COST = 64
 
 
 @implementer(IFactSink)
@@ -36,7 +43,7 @@ class Ring:
 
     @property
     def size(self) -> int:
-        """Bytes that the rows take, by `ROW_COST` and the length of their data."""
+        """Bytes that the rows take; each row's are the same when it comes and when it leaves."""
         return self._size
 
     @property
@@ -48,11 +55,9 @@ class Ring:
         """Keep a fact; see `IFactSink`."""
         rows = self._rows
         rows.append(row)
-        data = row[5]
-        size = self._size + (ROW_COST if data is None else ROW_COST + len(data))
+        size = self._size + _cost(row)
         while size > self._memory:
-            data = rows.popleft()[5]
-            size -= ROW_COST if data is None else ROW_COST + len(data)
+            size -= _cost(rows.popleft())
         self._size = size
 
     def since(self, after: int) -> list[Row]:
@@ -70,3 +75,19 @@ class Ring:
         """Forget everything."""
         self._rows.clear()
         self._size = 0
+
+
+def _cost(row: Row) -> int:
+    """Bytes that a row takes."""
+    data = row[5]
+    if data and row[3][6]:
+        # A connection's message, which is nearly every row.
+        return ROW_COST + len(data)
+    return ROW_COST + ORIGIN_COST + (len(data) if data else 0) + _cost_of(row[7])
+
+
+def _cost_of(value: object) -> int:
+    """Bytes that a fact's detail takes, and the values in it."""
+    if not isinstance(value, tuple):
+        return getsizeof(value)
+    return sum(_PAIR_COST + _cost_of(inner) for _, inner in value)

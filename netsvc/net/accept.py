@@ -1,9 +1,11 @@
 """
 A port over a listening socket that is open already.
 
-It stands where `twisted.internet.tcp.Port` does. It exists because that one asks a listening socket of ours to
-listen again with a backlog of 50, removes socket files that others own, and, out of descriptors, writes one log
-line for each client that it turns away.
+It stands where `twisted.internet.tcp.Port` does. It exists because that one asks a listening socket of ours
+to listen again with a backlog of 50 and, out of descriptors, writes one log line for each client that it
+turns away.
+
+The file of a UNIX socket is not its business: whoever opened the socket removes that.
 """
 
 from __future__ import annotations
@@ -18,13 +20,18 @@ from zope.interface import implementer
 
 from twisted.internet import address, defer, main, tcp
 from twisted.internet.base import BasePort
-from twisted.internet.interfaces import IAddress, IListeningPort, IProtocolFactory
+from twisted.internet.interfaces import IAddress, IDelayedCall, IListeningPort, IProtocol, IProtocolFactory
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from netsvc.net.rarelog import RareLog
+
 #: Connections accepted in one turn of the reactor, so that a storm of them cannot keep those inside waiting.
 _PER_TURN = 64
+
+#: Seconds without accepting when the system cannot give what it takes; a readable socket would spin the loop.
+_REST = 1.0
 
 #: The process or the system is out of descriptors.
 _NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
@@ -59,6 +66,12 @@ class UNIXServer(tcp.Server):
     and the system drops the rest.
     """
 
+    client: tuple[Any, ...]
+
+    def logPrefix(self) -> str:
+        """How the reactor's log names it: not by the client's path, which may be any bytes."""
+        return "netsvc"
+
     def getHost(self) -> address.UNIXAddress:
         """The socket's path."""
         return address.UNIXAddress(self.socket.getsockname() or None)
@@ -69,7 +82,7 @@ class UNIXServer(tcp.Server):
 
 
 @implementer(IListeningPort)
-class AcceptPort(BasePort):  # type: ignore[misc]
+class AcceptPort(BasePort):
     """Accepts connections for a factory."""
 
     _log = Logger()
@@ -83,22 +96,22 @@ class AcceptPort(BasePort):  # type: ignore[misc]
         factory: IProtocolFactory,
         reactor: Any,
         turned_away: Callable[[IAddress], None],
-        unlink: str | None = None,
     ) -> None:
         """
         @param sock: a listening stream socket, not blocking; it belongs to the port from now on.
         @param factory: builds the protocols.
         @param reactor: an `IReactorFDSet` and `IReactorTime`.
         @param turned_away: told of each client that was closed because there was no descriptor for it.
-        @param unlink: the socket's file, where it is to be removed at the end.
         """
         BasePort.__init__(self, reactor)
         self.socket = sock
         self.factory = factory
         self._turned_away = turned_away
-        self._unlink = unlink
+        self._reactor = reactor
         self._sessions = 0
         self._spare: int | None = None
+        self._resting: IDelayedCall | None = None
+        self._rare = RareLog(self._log, reactor.seconds)
         self.disconnecting = False
 
     def fileno(self) -> int:
@@ -113,10 +126,10 @@ class AcceptPort(BasePort):  # type: ignore[misc]
         """Begin to accept."""
         name = self.socket.getsockname()
         self._realPortNumber = name[1] if self._on_ip else None
-        self._reserve()
         self.factory.doStart()
+        self._reserve()
         self.connected = True
-        self.startReading()
+        self._reactor.addReader(self)
 
     def stopListening(self) -> defer.Deferred[None]:
         """
@@ -125,10 +138,12 @@ class AcceptPort(BasePort):  # type: ignore[misc]
         @return: fires when it is closed.
         """
         self.disconnecting = True
-        self.stopReading()
+        self._reactor.removeReader(self)
+        self._cancel_rest()
         if not self.connected:
+            self.socket.close()
             return defer.succeed(None)
-        return deferLater(self.reactor, 0, self.connectionLost, Failure(main.CONNECTION_DONE))
+        return deferLater(self._reactor, 0, self.connectionLost, Failure(main.CONNECTION_DONE))
 
     # What the reactor calls when the descriptor failed, and what stopListening is called in a transport.
     loseConnection = stopListening
@@ -140,12 +155,9 @@ class AcceptPort(BasePort):  # type: ignore[misc]
         BasePort.connectionLost(self, reason)
         self.connected = False
         self._realPortNumber = None
-        if self._unlink is not None:
-            self._remove_file(self._unlink)
+        self._cancel_rest()
         self.socket.close()
-        if self._spare is not None:
-            os.close(self._spare)
-            self._spare = None
+        self._release()
         self.factory.doStop()
 
     def doRead(self) -> None:
@@ -160,7 +172,7 @@ class AcceptPort(BasePort):  # type: ignore[misc]
                     if not self._turn_away():
                         return
                 elif error.errno not in _GONE:
-                    self._log.error("cannot accept on {port}: {error}", port=self.getHost(), error=str(error))
+                    self._rest(error)
                     return
             else:
                 self._accepted(connection, peer)
@@ -181,52 +193,79 @@ class AcceptPort(BasePort):  # type: ignore[misc]
         return address.UNIXAddress(name or None)
 
     def _accepted(self, connection: socket.socket, peer: Any) -> None:
+        transport = None
+        try:
+            protocol = self.factory.buildProtocol(self._address(peer))
+            if protocol is None:
+                connection.close()
+                return
+            transport = self._transport(connection, peer, protocol)
+            protocol.makeConnection(transport)
+        except Exception:  # noqa: BLE001 - the reactor would close the port for it: one connection's fault ends that one
+            self._rare.failure("connection", "a connection to {port} could not begin", port=self.getHost())
+            if transport is None:
+                connection.close()
+            else:
+                transport.abortConnection()
+
+    def _transport(self, connection: socket.socket, peer: Any, protocol: IProtocol) -> tcp.Server:
         connection.setblocking(False)
         self._sessions += 1
-        make: type[tcp.Server] = UNIXServer
-        client = (peer,)
-        if self._on_ip:
-            make = TCPServer
-            client = _with_scope(peer)
-            # Answers are small and ready at once: waiting to join them with later ones only makes them late.
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        protocol = self.factory.buildProtocol(self._address(peer))
-        if protocol is None:
-            connection.close()
-            return
-        transport = make(connection, protocol, client, self, self._sessions, self.reactor)  # type: ignore[arg-type]
-        protocol.makeConnection(transport)
+        port: Any = self
+        if not self._on_ip:
+            return UNIXServer(connection, protocol, (peer,), port, self._sessions, self._reactor)
+        # Answers are small and ready at once: waiting to join them with later ones only makes them late.
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return TCPServer(connection, protocol, _with_scope(peer), port, self._sessions, self._reactor)
 
     def _turn_away(self) -> bool:
-        """Out of descriptors: free one, close with its help one who waits, take it back. False: nobody waits."""
-        if self._spare is not None:
-            os.close(self._spare)
-            self._spare = None
+        """Out of descriptors: free one, close one who waits with it, take it back. False: try no more."""
+        self._release()
         try:
             connection, peer = self.socket.accept()
-        except OSError:
-            # Nobody waits any more, or somebody else took the descriptor: there is none to close.
+        except BlockingIOError:
+            # Out of descriptors, the system says so before it looks whether anybody waits. Nobody did.
             self._reserve()
             return False
+        except OSError as error:
+            self._reserve()
+            if error.errno not in _GONE:
+                # There was none to free, or somebody else has taken it.
+                self._rest(error)
+                return False
+            return True
         connection.close()
         self._reserve()
         self._turned_away(self._address(peer))
         return True
 
     def _reserve(self) -> None:
-        try:
-            self._spare = os.open(os.devnull, os.O_RDONLY)
-        except OSError as error:
-            self._log.debug("no descriptor to spare: {error}", error=str(error))
+        if self._spare is None:
+            try:
+                self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+            except OSError as error:
+                self._log.debug("no descriptor to spare: {error}", error=str(error))
 
-    def _remove_file(self, path: str) -> None:
-        try:
-            os.unlink(path)
-        except FileNotFoundError:
-            # Somebody tidied up already.
-            return
-        except OSError as error:
-            self._log.warn("cannot remove the socket file {path}: {error}", path=path, error=error.strerror)
+    def _release(self) -> None:
+        if self._spare is not None:
+            os.close(self._spare)
+            self._spare = None
+
+    def _rest(self, error: OSError) -> None:
+        """Clients wait, and none can be accepted just now."""
+        self._log.error("cannot accept on {port} for now: {error}", port=self.getHost(), error=error.strerror)
+        self._reactor.removeReader(self)
+        self._resting = self._reactor.callLater(_REST, self._wake)
+
+    def _wake(self) -> None:
+        self._resting = None
+        self._reserve()
+        self._reactor.addReader(self)
+
+    def _cancel_rest(self) -> None:
+        if self._resting is not None:
+            self._resting.cancel()
+            self._resting = None
 
 
 def _with_scope(peer: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -99,12 +99,13 @@ class Admission:
 
     def leave(self, host: str | None) -> None:
         """A client that had entered is gone."""
-        if host is None:
+        address = None if host is None else parse(host)
+        if host is None or address is None or address in self._limits.trusted:
+            # Never counted: taking it away would take it from others of its network.
             return
         key = network_key(host, 32, 64)
-        count = self._per_address.get(key, 0)
-        if count > 1:
-            self._per_address[key] = count - 1
-        elif count == 1:
-            # Trusted clients are never counted, so there may be nothing to take away.
+        count = self._per_address[key] - 1
+        if count:
+            self._per_address[key] = count
+        else:
             del self._per_address[key]

@@ -41,9 +41,9 @@ def behind_proxy(arrival: Arrival, header: ProxyArrival | None) -> Arrival:
         return replace(arrival, proxy=header)
     return replace(
         arrival,
-        address=fold(header.source) if header.source_port is not None else header.source,
+        address=fold(header.source),
         port=header.source_port,
-        local_address=header.destination or "",
+        local_address=fold(header.destination or ""),
         local_port=header.destination_port,
         proxy=header,
     )
@@ -81,7 +81,7 @@ def details_of(arrival: Arrival) -> Detail:
 
 
 def host_and_port(address: IAddress) -> tuple[str, int | None]:
-    """An address as text and port: IPv4 never as ``::ffff:…``; a UNIX socket as its path or ``""``, and None."""
+    """An address as text and port: IPv4 never as ``::ffff:…``; a UNIX socket's path or ``""``, and None."""
     if isinstance(address, IPv4Address | IPv6Address):
         return fold(address.host), address.port
     if isinstance(address, UNIXAddress):

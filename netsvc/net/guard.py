@@ -1,18 +1,14 @@
 """
 What stands between one connection and a service's protocol, whoever wrote that protocol.
 
-A `Guard` is the protocol that the socket's transport knows and the transport that the service's protocol knows.
-A connection passes through stages, each of them a method that takes the bytes as they come in:
+A `Guard` is the protocol that the socket's transport knows and the transport that the service's protocol
+knows. A connection passes through stages, each of them a method that takes the bytes as they come in:
 
     PROXY header -> TLS handshake -> first line owed -> service -> closing (what still comes is thrown away)
 
-and those that a listener does not have are skipped. The service's protocol is built when the stages before it are
-over, so that it sees the client's own address and what TLS said; until then the connection can only be refused.
-
-Reading stops while the transport's buffer is full, and so does the service's producer, which is what bounds the
-memory of a connection. Closing means: what was written leaves, then our end closes, then what the client still
-sends is read and thrown away for a moment, because closing a socket with unread bytes in it makes the system send
-a reset that can destroy the answer on its way.
+and those that a listener does not have are skipped. The service's protocol is built when the stages before it
+are over, so that it sees the client's own address and what TLS said; until then the connection can only be
+refused.
 """
 
 from __future__ import annotations
@@ -26,10 +22,8 @@ from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import (
     IAddress,
     IConsumer,
-    IDelayedCall,
     IHalfCloseableProtocol,
     IHandshakeListener,
-    IProducer,
     IProtocol,
     IProtocolFactory,
     IPushProducer,
@@ -42,10 +36,9 @@ from twisted.python.failure import Failure
 from netsvc.facts import CLOSED, NO_DETAIL, OPENED, RECEIVED, REFUSED, SENT, Detail, OriginRow
 from netsvc.interfaces import Arrival, IArrivalTransport
 from netsvc.net.arrival import address_of, arrival_at, behind_proxy, details_of, tls_below, with_tls
+from netsvc.net.connection import Connection
 from netsvc.net.listening import Listening
-from netsvc.net.progress import Progress
 from netsvc.net.proxy import NotAHeader, ProxyError, ProxyHeaderParser
-from netsvc.net.pull import PulledProducer
 from netsvc.net.tls import TLSFailure, TLSSession
 
 
@@ -53,66 +46,29 @@ def _ignore(data: bytes) -> None:
     """The stage of a connection that is closing: nothing that comes in matters any more."""
 
 
-@implementer(IPushProducer)
-class _Pressure:
-    """What the transport asks to pause while its buffer is full."""
-
-    __slots__ = ("_guard",)
-
-    def __init__(self, guard: Guard) -> None:
-        self._guard = guard
-
-    def pauseProducing(self) -> None:
-        self._guard.stall()
-
-    def resumeProducing(self) -> None:
-        self._guard.flow()
-
-    def stopProducing(self) -> None:
-        """The transport is gone; connectionLost follows and does what is to do."""
-
-
 @implementer(IProtocol, IHalfCloseableProtocol, IHandshakeListener, ITransport, IConsumer, IPushProducer)
 @implementer(IArrivalTransport)
-class Guard:
+class Guard(Connection):
     """
     One connection, guarded.
 
-    @ivar bytes_in: bytes that the service received.
-    @ivar bytes_out: bytes that it wrote.
-    @ivar dataReceived: the current stage, or the TLS session before it.
+    @ivar dataReceived: takes bytes as they come from the transport: the current stage, or the TLS session
+        before it.
     """
 
     __slots__ = (
         "__weakref__",
         "_arrival",
-        "_close_wanted",
         "_counted",
-        "_ending",
         "_entered",
-        "_held",
         "_input",
-        "_listening",
         "_number",
         "_opened_at",
         "_origin",
-        "_overrun",
-        "_producer",
-        "_progress",
-        "_read_ended",
-        "_reason",
         "_send",
         "_service",
-        "_stalled",
-        "_timer",
         "_tls",
-        "_transport",
-        "_write_ended",
-        "bytes_in",
-        "bytes_out",
         "dataReceived",
-        "quiet_since",
-        "seen",
     )
 
     _log = Logger()
@@ -123,29 +79,13 @@ class Guard:
         """
         @param listening: what all connections of the listener share.
         """
-        self._listening = listening
-        self._transport: Any = None
+        super().__init__(listening)
         self._service: IProtocol | None = None
         self._tls: TLSSession | None = None
-        self._timer: IDelayedCall | None = None
-        self._progress: Progress | None = None
-        self._producer: Any = None
-        self._reason: str | None = None
-        self._entered: str | None = None
         self._counted = False
-        self._ending = False
-        self._read_ended = False
-        self._write_ended = False
-        self._close_wanted = False
-        self._stalled = False
-        self._held = False
-        self._overrun = 0
+        self._entered: str | None = None
         self._opened_at = 0.0
         self._number = listening.facts.next_connection()
-        self.bytes_in = 0
-        self.bytes_out = 0
-        self.seen = -1
-        self.quiet_since = 0.0
         self._stage(_ignore)
 
     # -- stages before the service -------------------------------------------------------------------
@@ -153,8 +93,8 @@ class Guard:
     def makeConnection(self, transport: ITransport) -> None:
         """The connection is there; see `IProtocol`."""
         listening = self._listening
-        self._transport = transport
-        self._send = transport.write
+        self.press(transport)
+        self._send: Callable[[bytes], None] = transport.write
         self._arrival = arrival_at(transport, listening.transport)
         self._origin = self._origin_row()
         listening.guards.add(self)
@@ -163,7 +103,6 @@ class Guard:
             self._refuse(reason)
             return
         self._counted = True
-        self._transport.registerProducer(_Pressure(self), True)
         if listening.limits.idle_timeout == 0:
             _keep_alive(transport)
         if listening.over_endpoint and ISSLTransport.providedBy(transport):
@@ -183,9 +122,7 @@ class Guard:
 
     def _expect_header(self) -> None:
         listening = self._listening
-        if listening.proxy == "off" or not listening.may_be_proxy(
-            self._arrival.address, self._arrival.port
-        ):
+        if listening.proxy == "off" or not listening.may_be_proxy(self._arrival.address, self._arrival.port):
             if listening.proxy == "required":
                 self._refuse("proxies")
             else:
@@ -260,10 +197,11 @@ class Guard:
             self._end_of_input()
 
     def _fail_tls(self, failure: TLSFailure) -> None:
-        detail = (("error", str(failure)),)
+        """The alert is on its way: close behind it, instead of aborting over it."""
         if self._service is None:
-            # The alert is on its way: close behind it, instead of aborting over it.
-            self._note_refusal("tls", detail)
+            self._note_refusal("tls", (("error", str(failure)),))
+        for chunk in failure.received:
+            self._input(chunk)
         self._finish("tls")
 
     def _flush_tls(self, session: TLSSession) -> None:
@@ -341,36 +279,13 @@ class Guard:
         size = len(data)
         self.bytes_out += size
         self._listening.facts.emit(SENT, self._origin, data)
-        if self._stalled:
-            self._overrun += size
-            if self._overrun > self._listening.limits.write_budget:
-                self._abort("write_budget")
-                return
+        if self._stalled and self.overrun(size):
+            return
         self._send(data)
 
     def writeSequence(self, data: Iterable[bytes]) -> None:
         """Send several pieces as one; see `ITransport`."""
         self.write(b"".join(data))
-
-    def loseConnection(self) -> None:
-        """Close once everything written has left, and once the producer has finished; see `ITransport`."""
-        self._close_wanted = True
-        if self._producer is None:
-            self._finish("service")
-
-    def abortConnection(self) -> None:
-        """Reset the connection; see `ITCPTransport`."""
-        self._abort("service")
-
-    def loseWriteConnection(self) -> None:
-        """Send what was written and then the end of our side; see `ITCPTransport`."""
-        if self._ending or self._write_ended:
-            return
-        self._write_ended = True
-        self._transport.unregisterProducer()
-        self._close_tls()
-        if self._can_half_close():
-            self._transport.loseWriteConnection()
 
     def getPeer(self) -> IAddress:
         """The client's address, behind a proxy too; see `ITransport`."""
@@ -391,44 +306,6 @@ class Guard:
             return self._transport.getPeerCertificate()
         return self._tls.peer_certificate()
 
-    def registerProducer(self, producer: IProducer, streaming: bool) -> None:
-        """Let a producer write as fast as the client reads; see `IConsumer`."""
-        if self._producer is not None:
-            raise RuntimeError(f"cannot register producer {producer!r}: {self._producer!r} is registered")
-        if self._ending or self._transport is None:
-            producer.stopProducing()
-            return
-        if streaming:
-            self._producer = producer
-            if self._stalled:
-                self._producer.pauseProducing()
-            return
-        self._producer = PulledProducer(producer, lambda call: self._listening.clock.callLater(0, call))  # type: ignore[arg-type]
-        if not self._stalled:
-            self._producer.resumeProducing()
-
-    def unregisterProducer(self) -> None:
-        """The producer has finished; see `IConsumer`."""
-        producer, self._producer = self._producer, None
-        if isinstance(producer, PulledProducer):
-            producer.pauseProducing()
-        if self._close_wanted:
-            self._finish("service")
-
-    def pauseProducing(self) -> None:
-        """The service wants to read nothing for now; see `IPushProducer`."""
-        self._held = True
-        self._transport.pauseProducing()
-
-    def resumeProducing(self) -> None:
-        """The service wants to read again; see `IPushProducer`."""
-        self._held = False
-        self._read_again()
-
-    def stopProducing(self) -> None:
-        """The service wants nothing more; see `IPushProducer`."""
-        self.loseConnection()
-
     def __getattr__(self, name: str) -> Any:
         # What a service may ask of Twisted's own transports and of no other: setTcpNoDelay, startTLS …
         transport = self._transport if name != "_transport" else None
@@ -439,52 +316,12 @@ class Guard:
     @property
     def __providedBy__(self) -> Any:
         # The transport's interfaces too, for services that ask; made when asked, since few do.
-        provided = [implementedBy(Guard)]
+        provided = [implementedBy(Guard)]  # type: ignore[no-untyped-call]
         if self._tls is not None:
             provided.append(Declaration(ISSLTransport))
         if self._transport is not None:
             provided.append(providedBy(self._transport))
         return Declaration(*provided)
-
-    # -- pressure: a client that does not read is not read from ------------------------------------------
-
-    def stall(self) -> None:
-        """The transport's buffer is full."""
-        if self._stalled or self._ending:
-            return
-        self._stalled = True
-        self._transport.pauseProducing()
-        if self._producer is not None:
-            self._producer.pauseProducing()
-        self._watch()
-
-    def flow(self) -> None:
-        """The transport's buffer is empty again."""
-        if not self._stalled or self._ending:
-            return
-        self._stalled = False
-        self._overrun = 0
-        self._unwatch()
-        self._read_again()
-        if self._producer is not None:
-            self._producer.resumeProducing()
-
-    def _read_again(self) -> None:
-        if not (self._held or self._stalled or self._read_ended) or self._ending:
-            self._transport.resumeProducing()
-
-    def _watch(self) -> None:
-        """Abort the connection when nothing of what was written gets any further."""
-        if self._progress is None:
-            limits, clock = self._listening.limits, self._listening.clock
-            self._progress = Progress(
-                self._transport, clock, limits.write_timeout, lambda: self._abort("write_timeout")
-            )
-
-    def _unwatch(self) -> None:
-        if self._progress is not None:
-            self._progress.stop()
-            self._progress = None
 
     # -- the end -----------------------------------------------------------------------------------------
 
@@ -497,125 +334,71 @@ class Guard:
 
     def writeConnectionLost(self) -> None:
         """Everything has left and our side is closed; see `IHalfCloseableProtocol`."""
+        service: Any = IHalfCloseableProtocol(self._service, None)
         if self._ending:
-            self._unwatch()
-            self._wait(self._listening.limits.close_timeout, self._transport.loseConnection)
-        elif IHalfCloseableProtocol.providedBy(self._service):
-            self._service.writeConnectionLost()  # type: ignore[union-attr]
+            self.linger()
+        elif service is not None:
+            service.writeConnectionLost()
 
     def _end_of_input(self) -> None:
         """No more bytes will come: what is being answered is still answered."""
         if self._read_ended:
             return
         self._read_ended = True
+        service: Any = IHalfCloseableProtocol(self._service, None)
         if self._ending:
             self._transport.loseConnection()
-        elif IHalfCloseableProtocol.providedBy(self._service):
-            self._service.readConnectionLost()  # type: ignore[union-attr]
+        elif service is not None:
+            service.readConnectionLost()
         elif self._producer is None:
             self._finish("fin")
         else:
             self._reason = "fin"
             self._close_wanted = True
 
-    def time_out_idle(self) -> None:
-        """No byte has moved for the idle time."""
-        self._time_out("idle")
-
     def drain(self) -> None:
-        """The daemon stops: produce no more, send what is buffered, close."""
+        """The daemon stops; see `Connection.drain`. Who has not reached the service has nothing coming."""
         if self._service is None:
             self._abort("shutdown")
-        elif self._ending:
-            self._transport.loseConnection()
-        elif self._progress is None and not Progress.unread(self._transport):
-            # Nothing that could reset the connection waits to be read: no need to linger.
-            self._end_output("shutdown")
-            self._transport.loseConnection()
-            if self._transport is not None:
-                self._watch()
         else:
-            self._finish("shutdown")
-
-    def abort(self) -> None:
-        """The daemon's patience is over."""
-        self._abort("shutdown")
+            super().drain()
 
     def connectionLost(self, reason: Failure) -> None:
         """The connection is gone; see `IProtocol`."""
         listening, service = self._listening, self._service
-        producer, self._producer = self._producer, None
-        self._cancel_timer()
-        self._unwatch()
-        listening.forget(self)
+        ended = self._reason or _reason_of(reason)
+        if service is None and self._reason is None:
+            self._note_refusal("tls" if self._tls else "handshake", (("error", ended),))
         if self._counted:
             listening.admission.close_socket()
         if self._entered is not None:
             listening.admission.leave(self._entered)
-        ended = self._reason or _reason_of(reason)
-        if service is None and self._reason is None:
-            self._note_refusal("tls" if self._tls else "handshake", (("error", ended),))
-        self._ending = True
         # The stages are bound methods of this object: let go of them, or only the garbage collector would.
-        self._tls = None
-        self._stage(_ignore)
-        self._send = _ignore
-        if producer is not None:
-            producer.stopProducing()
         self._service = None
-        self._transport = None
-        if service is not None:
-            duration = round(listening.clock.seconds() - self._opened_at, 6)
-            detail = (("bytes_in", self.bytes_in), ("bytes_out", self.bytes_out), ("duration", duration))
-            listening.facts.emit(CLOSED, self._origin, None, ended, detail)
-            service.connectionLost(reason)
+        self._tls = None
+        self._send = _ignore
+        self.ignore_input()
+        try:
+            self.let_go()
+            if service is not None:
+                listening.facts.emit(CLOSED, self._origin, None, ended, self._totals())
+                service.connectionLost(reason)
+        finally:
+            listening.forget(self)
 
-    def _time_out(self, reason: str) -> None:
-        self._timer = None
-        self._finish(reason)
-
-    def _end_output(self, reason: str) -> None:
-        """Nothing more will be written: let what was written go, watched."""
-        self._reason = self._reason or reason
-        self._ending = True
-        self._cancel_timer()
-        self._stage(_ignore)
-        if self._producer is not None:
-            producer, self._producer = self._producer, None
-            producer.stopProducing()
-        if not self._write_ended:
-            # A transport that has paused its producer would wait for it before closing.
-            self._transport.unregisterProducer()
-            self._close_tls()
-
-    def _finish(self, reason: str) -> None:
-        """Send what was written, close our side, and give the client a moment to close its own."""
-        if self._ending or self._transport is None:
-            return
-        transport = self._transport
-        self._end_output(reason)
-        self._watch()
-        if self._read_ended or not self._can_half_close():
-            transport.loseConnection()
-        elif self._write_ended:
-            self.writeConnectionLost()
-        else:
-            transport.resumeProducing()
-            transport.loseWriteConnection()
-
-    def _abort(self, reason: str) -> None:
-        self._reason = self._reason or reason
-        self._ending = True
-        self._cancel_timer()
-        self._unwatch()
-        self._stage(_ignore)
-        if self._transport is not None:
-            self._transport.abortConnection()
-
-    def _close_tls(self) -> None:
+    def close_layers(self) -> None:
+        """See `Connection`."""
         if self._tls is not None:
             self._tls.close()
             self._flush_tls(self._tls)
+
+    def ignore_input(self) -> None:
+        """See `Connection`."""
+        self._stage(_ignore)
+
+    def _totals(self) -> Detail:
+        duration = round(self._listening.clock.seconds() - self._opened_at, 6)
+        return (("bytes_in", self.bytes_in), ("bytes_out", self.bytes_out), ("duration", duration))
 
     def _send_tls(self, data: bytes) -> None:
         session = self._tls
@@ -623,23 +406,7 @@ class Guard:
             session.send(data)
             self._flush_tls(session)
 
-    def _can_half_close(self) -> bool:
-        # A TLS layer of Twisted's own, under this guard or begun by the service, cannot close one side.
-        transport = self._transport
-        return not getattr(transport, "TLS", False) and not (
-            self._listening.over_endpoint and ISSLTransport.providedBy(transport)
-        )
-
     # -- small things ------------------------------------------------------------------------------------
-
-    def _wait(self, seconds: float, call: Callable[[], None]) -> None:
-        self._cancel_timer()
-        self._timer = self._listening.clock.callLater(seconds, call)
-
-    def _cancel_timer(self) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer = None
 
     def _peer(self) -> IAddress:
         return address_of(self._arrival.address, self._arrival.port)

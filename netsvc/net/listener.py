@@ -20,7 +20,7 @@ from netsvc.net.arrival import host_and_port
 from netsvc.net.datagram import DatagramPort, OwnAddresses
 from netsvc.net.guard import GuardFactory
 from netsvc.net.listening import Listening
-from netsvc.net.sockets import OpenSocket
+from netsvc.net.sockets import OpenSocket, unlink_path
 from netsvc.settings import Limits
 
 #: Looks at each listener's idle connections within one idle time: they close at most a tenth too late.
@@ -115,9 +115,7 @@ class StreamListener(_Streams):
         super().__init__(listening, reactor)
         self.origin = opened.binding.origin
         self._opened = opened
-        self._port = AcceptPort(
-            opened.sock, GuardFactory(listening), reactor, self._turned_away, opened.unlink
-        )
+        self._port = AcceptPort(opened.sock, GuardFactory(listening), reactor, self._turned_away)
 
     def start(self) -> Deferred[None]:
         """See `Listener`."""
@@ -132,6 +130,7 @@ class StreamListener(_Streams):
     def stop_accepting(self) -> Deferred[None]:
         """See `Listener`."""
         self._unwatch_idle()
+        unlink_path(self._opened)
         return self._port.stopListening()
 
     def _turned_away(self, peer: IAddress) -> None:
@@ -173,7 +172,7 @@ class EndpointListener(_Streams):
         if self._port is None:
             self._opening.cancel()
             return succeed(None)
-        return maybeDeferred(self._port.stopListening)
+        return maybeDeferred(self._port.stopListening)  # type: ignore[call-overload,no-any-return]
 
     def _started(self, port: IListeningPort) -> None:
         self._port = port
@@ -207,7 +206,15 @@ class DatagramListener:
         self._opened = opened
         self._service = service
         self._port = DatagramPort(
-            opened.sock, protocol, reactor, facts, service, binding.url, binding.transport, limits, own, opened.unlink
+            opened.sock,
+            protocol,
+            reactor,
+            facts,
+            service,
+            binding.url,
+            binding.transport,
+            limits,
+            own,
         )
         self._drops = LoopingCall(self._port.check_drops)
         self._drops.clock = reactor
@@ -226,6 +233,7 @@ class DatagramListener:
         """See `Listener`; a datagram is answered as it is read, so nothing is left to drain."""
         if self._drops.running:
             self._drops.stop()
+        unlink_path(self._opened)
         return maybeDeferred(self._port.stopListening)
 
     def drain(self) -> Deferred[None]:

@@ -31,7 +31,7 @@ class Listening:
     @ivar tls: the context of a TLS listener.
     @ivar proxy: ``off``, ``optional`` or ``required``.
     @ivar first: what a client owes at once, see `netsvc.service.NetService`.
-    @ivar over_endpoint: whether a Twisted endpoint made the port, so that a TLS layer of Twisted's may be below.
+    @ivar over_endpoint: whether a Twisted endpoint made the port: a TLS layer of Twisted's may be below.
     @ivar admission: the counts.
     @ivar guards: the connections that are open, also those that will be refused in a moment.
     """

@@ -1,9 +1,9 @@
 """
 Does what was written get any further?
 
-A transport tells only that its buffer is full or empty again. With megabytes in the system's buffer a client that
-reads slowly can take minutes from one to the other, so this looks at what is really outstanding, ours and the
-system's, and calls when none of it has moved for the given time.
+A transport tells only that its buffer is full or empty again. With megabytes in the system's buffer a client
+that reads slowly can take minutes from one to the other, so this looks at what is really outstanding, ours
+and the system's, and calls when none of it has moved for the given time.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def _ask(transport: Any, request: int) -> int:
 
 
 def _lowest(transport: Any) -> Any:
-    """The transport at the bottom of layers such as Twisted's TLS, each of which has the next as `transport`."""
+    """The transport at the bottom of layers such as Twisted's TLS; each has the next as `transport`."""
     while (below := getattr(transport, "transport", None)) is not None:
         transport = below
     return transport

@@ -2,8 +2,8 @@
 A pull producer as a push producer.
 
 The guard is what the transport asks to pause and to resume, so a service that produces one piece per request
-(`IPullProducer`) is asked for a piece in every turn of the reactor until it is paused. A piece per turn, not as
-many as fit: one client must not keep the others waiting.
+(`IPullProducer`) is asked for a piece in every turn of the reactor until it is paused. A piece per turn, not
+as many as fit: one client must not keep the others waiting.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from twisted.internet.interfaces import IDelayedCall, IPullProducer, IPushProduc
 class PulledProducer:
     """Asks a pull producer for one piece in each turn of the reactor."""
 
-    def __init__(self, producer: IPullProducer, next_turn: Callable[[Callable[[], None]], IDelayedCall]) -> None:
+    def __init__(
+        self, producer: IPullProducer, next_turn: Callable[[Callable[[], None]], IDelayedCall]
+    ) -> None:
         """
         @param producer: what is asked.
         @param next_turn: calls a function in the reactor's next turn.

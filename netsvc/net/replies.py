@@ -225,9 +225,8 @@ class Replies:
         """
         if now >= peer.ends:
             self._next_step(peer, now)
-        length = len(data)
-        peer.came += length + HEADERS
-        peer.last = data if length <= _CONTENT else data[: _CONTENT // 2] + data[-_CONTENT // 2 :]
+        peer.came += len(data) + HEADERS
+        peer.last = _content(data)
 
     def may_answer(self, peer: Peer, data: bytes) -> str | None:
         """
@@ -252,7 +251,7 @@ class Replies:
         if peer.network is not None and not peer.network.may_send(now, self._rate):
             return "replies_per_second"
         peer.sent += cost
-        if data != peer.last:
+        if len(data) >= _HEAD and _content(data) != peer.last:
             # An echo is found by what it repeats; of any other answer the head is remembered.
             peer.answer_head = data[:_HEAD]
         return None
@@ -298,7 +297,7 @@ class Replies:
         """
         peer.past.append((peer.step, peer.came - peer.came_before, peer.sent - peer.sent_before))
         step = int(now // STEP)
-        peer.past = [entry for entry in peer.past if entry[0] >= step - STEPS]
+        peer.past = [entry for entry in peer.past if entry[0] > step - STEPS]
         peer.came = peer.came_before = sum(came for past, came, _ in peer.past if past > step - STEPS)
         peer.sent = peer.sent_before = sum(sent for _, _, sent in peer.past)
         peer.step = step
@@ -323,7 +322,7 @@ class Replies:
         if last == peer.mark:
             peer.repeats += peer.since_mark
             peer.since_mark = 0
-        elif peer.answer_head and last is not None and last.startswith(peer.answer_head):
+        elif peer.answer_head is not None and last is not None and last.startswith(peer.answer_head):
             peer.repeats += 1
         elif peer.since_mark >= peer.reach:
             peer.mark = last
@@ -334,6 +333,11 @@ class Replies:
         peer.repeats = 0
         peer.silent_until = now + SILENCE
         return True
+
+
+def _content(data: bytes) -> bytes:
+    """What one content is told from another by."""
+    return data if len(data) <= _CONTENT else data[: _CONTENT // 2] + data[-_CONTENT // 2 :]
 
 
 def _never_a_source(address: str) -> str | None:

@@ -14,7 +14,7 @@ import os
 import socket
 import stat
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 
 from twisted.logger import Logger
@@ -53,7 +53,7 @@ class OpenSocket:
     @ivar binding: what was asked for, with the port that it got.
     @ivar sock: not blocking, closed on exec; whoever takes it over closes it.
     @ivar unlink: the path of the socket's file where it is ours to remove at the end, see `unlink_path`.
-    @ivar inode: device and inode of that file.
+    @ivar inode: device and inode of that file; nobody else's as long as the socket is open.
     """
 
     binding: Binding
@@ -62,7 +62,7 @@ class OpenSocket:
     inode: tuple[int, int] | None = None
 
 
-class _PortTaken(Exception):
+class _PortTakenError(Exception):
     """The number that the system chose for one socket of a WHERE is in use for another one of its sockets."""
 
 
@@ -83,7 +83,7 @@ def open_where(bindings: Sequence[Binding], left_out: set[str] | None = None) ->
     for _ in range(TRIES):
         try:
             return _open_all(bindings, told)
-        except _PortTaken:
+        except _PortTakenError:
             continue
     first = bindings[0]
     raise SettingError(
@@ -103,10 +103,10 @@ def unlink_path(opened: OpenSocket) -> None:
     """
     Remove the file of a UNIX socket, if it is ours and still the one that we made.
 
-    Call it before the socket is closed: afterwards another daemon may have put its own in that place. A file
-    that cannot be removed is logged; the next start takes its place.
+    Call it before the socket is closed; afterwards it does nothing, because the number of our inode may be
+    another file's by then. A file that cannot be removed is logged; the next start takes its place.
     """
-    if opened.unlink is None:
+    if opened.unlink is None or opened.sock.fileno() == -1:
         return
     try:
         if _inode(opened.unlink) == opened.inode:
@@ -133,26 +133,27 @@ def _open_all(bindings: Sequence[Binding], told: set[str]) -> list[OpenSocket]:
     chosen: int | None = None
     try:
         for binding in bindings:
-            asked = binding if binding.port != 0 or chosen is None else replace(binding, port=chosen)
+            any_port = binding.port == 0
+            asked = replace(binding, port=chosen) if any_port and chosen else binding
             try:
                 opened.append(_open(asked))
             except OSError as error:
                 if binding.optional and error.errno in _LACKING:
                     lacking.append((binding, error))
-                elif asked is not binding and error.errno == errno.EADDRINUSE:
-                    raise _PortTaken from None
+                elif any_port and error.errno == errno.EADDRINUSE:
+                    raise _PortTakenError from None
                 else:
                     raise refusal(asked, error) from None
             else:
-                if binding.port == 0:
+                if any_port:
                     chosen = opened[-1].binding.port
         if not opened:
             raise refusal(*lacking[0])
     except BaseException:
         close_sockets(opened)
         raise
-    for binding, error in lacking:
-        _tell_once(binding, error, told)
+    for missing in lacking:
+        _tell_once(*missing, told)
     return opened
 
 
@@ -224,20 +225,20 @@ def _prepare_datagrams(sock: socket.socket, binding: Binding) -> None:
 
 
 def _enlarge(sock: socket.socket, option: int, force: int) -> None:
-    """Make a buffer as large as the system allows; one that an administrator has enlarged stays as it is."""
+    """Make a buffer as large as the system allows, unless an administrator has made it larger still."""
+    if sock.getsockopt(socket.SOL_SOCKET, option) < _allowed(option):
+        sock.setsockopt(socket.SOL_SOCKET, option, _AS_MUCH_AS_ALLOWED)
     # The system doubles what it is asked for, to have room for its own notes (socket(7)).
-    if sock.getsockopt(socket.SOL_SOCKET, option) >= 2 * DATAGRAM_BUFFER:
-        return
-    before = sock.getsockopt(socket.SOL_SOCKET, option)
-    sock.setsockopt(socket.SOL_SOCKET, option, _AS_MUCH_AS_ALLOWED)
-    allowed = sock.getsockopt(socket.SOL_SOCKET, option) // 2
-    wanted = max(DATAGRAM_BUFFER, before // 2)
-    if allowed < wanted:
-        try:
-            sock.setsockopt(socket.SOL_SOCKET, force, wanted)
-        except PermissionError:
-            # Only the privileged may; the limit itself it is.
-            return
+    if sock.getsockopt(socket.SOL_SOCKET, option) < 2 * DATAGRAM_BUFFER:
+        # Only the privileged may go beyond its limit; for others the limit itself it is.
+        with suppress(PermissionError):
+            sock.setsockopt(socket.SOL_SOCKET, force, DATAGRAM_BUFFER)
+
+
+def _allowed(option: int) -> int:
+    with closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as scratch:
+        scratch.setsockopt(socket.SOL_SOCKET, option, _AS_MUCH_AS_ALLOWED)
+        return scratch.getsockopt(socket.SOL_SOCKET, option)
 
 
 def _open_unix(binding: Binding) -> OpenSocket:
@@ -289,7 +290,12 @@ def _remove_stale(path: str, kind: socket.SocketKind) -> None:
 
     @raise OSError: EEXIST, it is no socket; EADDRINUSE, it is one that somebody listens on.
     """
-    if not stat.S_ISSOCK(os.lstat(path).st_mode):
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        # It went by itself.
+        return
+    if not stat.S_ISSOCK(found.st_mode):
         raise OSError(errno.EEXIST, os.strerror(errno.EEXIST), path)
     with closing(socket.socket(socket.AF_UNIX, kind)) as probe:
         probe.setblocking(False)
@@ -343,12 +349,12 @@ def _reason_of_path(binding: Binding, error: OSError) -> str:
     path, directory = binding.host, os.path.dirname(binding.host)
     match error.errno:
         case errno.EADDRINUSE:
-            return f"{path} is in use; choose another with {binding.origin}"
+            return f"{path} is in use; choose another path with {binding.origin}"
         case errno.EEXIST:
-            return f"{path} exists and is no socket; move it away or choose another with {binding.origin}"
+            return f"{path} exists and is no socket; choose another path with {binding.origin}"
         case errno.EWOULDBLOCK:
             return f"another program is opening a socket in {directory}; try again"
-        case errno.ENOENT | errno.ENOTDIR:
+        case errno.ENOENT | errno.ENOTDIR if not os.path.isdir(directory):
             return f"there is no directory {directory}"
         case errno.EACCES | errno.EROFS | errno.EPERM:
             return f"this user may not make a socket in {directory}"

@@ -71,7 +71,7 @@ class URLWhere:
         else:
             authority = host_in_url(self.host) + ("" if self.port is None else f":{self.port}")
         pairs = "&".join(f"{key}={quote(value, safe='/:,+*@')}" for key, value in self.query)
-        return f"{self.scheme}://{authority}{quote(self.path, safe='/')}" + (f"?{pairs}" if pairs else "")
+        return f"{self.scheme}://{authority}{quote(self.path, safe='/@')}" + (f"?{pairs}" if pairs else "")
 
 
 @dataclass(frozen=True)

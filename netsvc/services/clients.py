@@ -30,7 +30,7 @@ from twisted.internet.interfaces import (
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
-from netsvc.services.plain import BadName, read_name
+from netsvc.services.plain import InvalidNameError, read_name
 
 #: Bytes that a name may have.
 LONGEST_NAME = 255
@@ -172,7 +172,7 @@ class ListedClient(Protocol):
         self._heard = True
         try:
             name = read_name(first_line(data), LONGEST_NAME)
-        except BadName as error:
+        except InvalidNameError as error:
             self.transport.write(json.dumps({"error": str(error)}).encode("ascii") + b"\n")
             self.transport.loseConnection()
         else:
@@ -181,7 +181,7 @@ class ListedClient(Protocol):
             ListSender(typing.cast(IConsumer, self.transport), self._clients.pieces(), self._list_sent)
 
     def readConnectionLost(self) -> None:
-        """The client has ended its sending: without a name there is no answer, with one it still leaves whole."""
+        """The client has ended its sending; what it asked for before still reaches it whole."""
         if not self._heard:
             self.transport.loseConnection()
 
@@ -213,19 +213,20 @@ class LingeringClient(ListedClient):
         super().__init__(clients, 0.0, max_clients)
         self._changes = changes
         self._max_pending = max_pending
-        self._pending: list[bytes] = []
+        # What waits behind the list; None when that has been sent and nothing need wait any more.
+        self._pending: list[bytes] | None = []
         self._pending_size = 0
+        self._ended = False
         self._let_go: Callable[[], None] | None = None
-        self._take = self._keep
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._leave()
 
     def readConnectionLost(self) -> None:
-        """The client has ended its sending, and so leaves; what it has of the list becomes whole first."""
+        """The client has ended its sending, and so leaves; a list on its way to it still arrives whole."""
         self._leave()
-        super().readConnectionLost()
-        if self._take == self._write:
+        self._ended = True
+        if not self._heard or self._pending is None:
             self.transport.loseConnection()
 
     def _enter(self, name: str, address: str, port: int | None) -> None:
@@ -237,3 +238,52 @@ class LingeringClient(ListedClient):
         let_go, self._let_go = self._let_go, None
         if let_go is not None:
             let_go()
+
+    def _change(self, line: bytes) -> None:
+        if self._pending is None:
+            self.transport.write(line)
+            return
+        self._pending.append(line)
+        self._pending_size += len(line)
+        if self._pending_size > self._max_pending:
+            self._leave()
+            self.transport.abortConnection()
+
+    def _list_sent(self) -> None:
+        waiting, self._pending = self._pending or [], None
+        if self._ended:
+            self.transport.loseConnection()
+        elif waiting:
+            self.transport.write(b"".join(waiting))
+
+
+class ClientsFactory(Factory[ListedClient]):
+    """Makes what each client of the list talks to."""
+
+    noisy = False
+
+    def __init__(
+        self,
+        clients: Clients,
+        ttl: float = 3600.0,
+        max_clients: int = 100_000,
+        linger: bool = False,
+        max_pending: int = 262_144,
+    ) -> None:
+        """
+        @param clients: the list; see `netsvc.clientlist.memory.ClientList`.
+        @param ttl: seconds that an entry lives without renewal; 0 keeps it. No matter where clients linger.
+        @param max_clients: entries that the list may have; the oldest leave first.
+        @param linger: clients stay connected, and their entries last as long.
+        @param max_pending: bytes of changes that may wait for one lingering client while the list is being
+            sent to it; a client that has more waiting is aborted.
+        """
+        self._make: Callable[[], ListedClient] = lambda: ListedClient(clients, ttl, max_clients)
+        if linger:
+            changes = ChangeLines(clients)
+            self._make = lambda: LingeringClient(clients, max_clients, changes, max_pending)
+
+    def buildProtocol(self, addr: IAddress | None) -> ListedClient:
+        protocol = self._make()
+        protocol.factory = self
+        return protocol

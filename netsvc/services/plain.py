@@ -18,7 +18,7 @@ _UNSHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066
 _UNSHOWN_IN_TEXT = re.compile(_UNSHOWN.pattern.replace(r"\x00-\x1f", r"\x00-\x08\x0a-\x1f"))
 
 
-class BadName(ValueError):
+class InvalidNameError(ValueError):
     """A peer's name cannot be taken; the text says why, in a few words for that peer."""
 
 
@@ -29,12 +29,12 @@ def read_name(data: bytes, longest: int) -> str:
     @param data: the name, without a line's end.
     @param longest: bytes that it may have.
     @return: the name.
-    @raise BadName: it is not UTF-8, or `check_name` refuses it.
+    @raise InvalidNameError: it is not UTF-8, or `check_name` refuses it.
     """
     try:
         name = data.decode("utf-8")
     except UnicodeDecodeError:
-        raise BadName("the name is not UTF-8") from None
+        raise InvalidNameError("the name is not UTF-8") from None
     return check_name(name, longest)
 
 
@@ -44,14 +44,14 @@ def check_name(name: str, longest: int) -> str:
 
     @param longest: bytes that it may have as UTF-8.
     @return: the name, unchanged.
-    @raise BadName: it is empty, too long, or has a character that may not be shown.
+    @raise InvalidNameError: it is empty, too long, or has a character that may not be shown.
     """
     if not name:
-        raise BadName("the name is empty")
+        raise InvalidNameError("the name is empty")
     if _UNSHOWN.search(name):
-        raise BadName("the name has a control character in it")
+        raise InvalidNameError("the name has a control character in it")
     if len(name.encode("utf-8")) > longest:
-        raise BadName(f"the name is longer than {longest} bytes")
+        raise InvalidNameError(f"the name is longer than {longest} bytes")
     return name
 
 

@@ -57,7 +57,7 @@ class ReceiverDatagram(DatagramProtocol):
     def __init__(self, ack: str = "off", ack_text: str = "Got your message!") -> None:
         """
         @param ack: ``off``, ``received`` or ``recorded``.
-        @param ack_text: what an acknowledgement says, as it stands; with an empty one it is an empty datagram.
+        @param ack_text: what an acknowledgement says, as it stands; empty gives an empty datagram.
         @raise ValueError: acknowledgements of that kind cannot be given, or not in one datagram; the text is
             one line.
         """

@@ -1,0 +1,426 @@
+"""
+Between a datagram socket and the service: Twisted's port, made safe to leave running.
+
+Twisted's own port loses itself at the first ENOBUFS, cuts datagrams at 8 KiB, can be held for seconds by
+empty ones, answers whomever a forged source names, and from the wrong address on a wildcard socket. This one
+receives and sends the same way for every service: it screens the sources, notes facts, and sends only what
+`netsvc.net.replies` allows. No error on one datagram ends it or reaches the service.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Callable
+from functools import partial
+from time import monotonic
+from typing import Any
+
+from zope.interface import alsoProvides, implementer
+
+from twisted.internet._multicast import MulticastMixin
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.base import BasePort
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IListeningPort,
+    IMulticastTransport,
+    IReadDescriptor,
+    ISystemHandle,
+    IUNIXDatagramTransport,
+)
+from twisted.internet.protocol import AbstractDatagramProtocol
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from netsvc.facts import RECEIVED, REFUSED, SENT, Facts, OriginRow
+from netsvc.interfaces import Arrival, IArrivalDatagramTransport
+from netsvc.net.addresses import fold
+from netsvc.net.drops import Drops
+from netsvc.net.pktinfo import ANCILLARY_SIZE, Place, asked_addresses
+from netsvc.net.rarelog import RareLog
+from netsvc.net.replies import OwnAddresses, Peer, PeerAddress, Replies
+from netsvc.net.source import FORMS, address_and_port, path_of, screen_of
+from netsvc.settings import Limits
+
+__all__ = ["DatagramPort", "OwnAddresses"]
+
+#: The most that UDP carries over IPv4: 65,535 less the IPv4 and the UDP header.
+LARGEST = 65_507
+
+#: Room for one datagram; more than IPv6 carries too.
+_BUFFER = 65_536
+
+#: One turn ends after so many datagrams, empty ones too, or so many seconds: then it is the others' turn.
+_TURN_DATAGRAMS = 64
+_TURN_SECONDS = 0.005
+
+#: So many errors with nothing received in between, and the port waits so many seconds: if the system fails
+#: for ever, the process must not spend all its time on being told so.
+_ERRORS_IN_A_ROW = 64
+_PAUSE_SECONDS = 0.1
+
+#: The limit's name for what the system says about a datagram that it does not send; else ``system_error``.
+_SEND_ERRORS = {
+    errno.EAGAIN: "send_buffer",
+    errno.ENOBUFS: "send_buffer",
+    errno.EMSGSIZE: "message_length",
+    # Only the system knows all its networks' broadcast addresses.
+    errno.EACCES: "broadcast",
+}
+
+#: What the port knows of a peer: where it was asked, the system's form of the peer's address, facts' origin.
+_Route = tuple[Place, Any, OriginRow]
+
+
+@implementer(IListeningPort, IReadDescriptor, IMulticastTransport, ISystemHandle, IArrivalDatagramTransport)
+class DatagramPort(MulticastMixin, BasePort):
+    """
+    A datagram socket with a service behind it.
+
+    To the service it is what Twisted's UDP port is (for a UNIX socket: Twisted's UNIX datagram port), save
+    that `write` never raises: what may not or cannot be sent is a ``refused`` fact. Addresses are folded.
+
+    @ivar dropped: datagrams that the system dropped because the receive buffer was full.
+    @ivar errors: errors of the system in receiving and sending.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        protocol: AbstractDatagramProtocol,
+        reactor: Any,
+        facts: Facts,
+        service: str,
+        listener: str,
+        transport: str,
+        limits: Limits,
+        own: OwnAddresses,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        """
+        @param sock: AF_INET, AF_INET6 or AF_UNIX, bound; the port closes it (and leaves a UNIX socket's file).
+        @param protocol: the service's.
+        @param reactor: an `IReactorFDSet` and `IReactorTime`.
+        @param facts: where facts go.
+        @param service: the service's name, for facts.
+        @param listener: the listener's URL, for facts.
+        @param transport: ``udp`` or ``unix-datagram``, for facts.
+        @param limits: what peers may cost.
+        @param own: where this daemon receives datagrams; the port enters itself while it listens.
+        @param clock: gives seconds, never running backwards.
+        @raise OSError: the socket is unusable.
+        """
+        super().__init__(reactor)
+        self.socket = sock
+        self.protocol = protocol
+        self.addressFamily = socket.AddressFamily(sock.family)
+        self.socketType = socket.SOCK_DGRAM
+        self.dropped = 0
+        self.errors = 0
+        self._facts = facts
+        self._emit = facts.emit
+        self._source = (service, listener, transport)
+        self._own = own
+        self._clock = clock
+        self._say = RareLog(self._log, clock)
+        self._replies = Replies(limits, clock, own)
+        self._screen = None if sock.family == socket.AF_UNIX else screen_of(limits)
+        self._errors_in_a_row = 0
+        self._paused: IDelayedCall | None = None
+        self._stopped: Deferred[None] | None = None
+        self._connected: tuple[str, int] | None = None
+        sock.setblocking(False)
+        self._drops = Drops(sock)
+        self._asked = asked_addresses(sock, limits.tracked_peers)
+        self._place = self._bound_place()
+        self._address_of = FORMS[self.addressFamily]
+        if self._asked is not None:
+            self._receive: Callable[[], Any] = partial(sock.recvmsg, _BUFFER, ANCILLARY_SIZE)
+        elif self.addressFamily == socket.AF_UNIX:
+            # The only socket that may hold more than the buffer, which recvmsg would say.
+            self._receive = partial(sock.recvmsg, _BUFFER)
+            alsoProvides(self, IUNIXDatagramTransport)
+        else:
+            self._receive = partial(sock.recvfrom, _BUFFER)
+        self._with_flags = self._asked is not None or self.addressFamily == socket.AF_UNIX
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._source[1]} ({self._source[0]})>"
+
+    # IListeningPort
+
+    def startListening(self) -> None:
+        """Connect the protocol and begin to receive; what its `startProtocol` raises is raised."""
+        self.connected = 1
+        if self._place.port is not None:
+            self._own.add(self._place.address, self._place.port)
+        self.check_drops()
+        self.protocol.makeConnection(self)
+        self.startReading()  # type: ignore[no-untyped-call]
+
+    def stopListening(self) -> Deferred[None]:
+        """
+        Receive no more, then close.
+
+        @return: fires with None once the socket is closed.
+        """
+        if not self.connected:
+            return succeed(None)
+        if self._stopped is None:
+            self._stopped = Deferred()
+            self.disconnecting = 1
+            self.stopReading()  # type: ignore[no-untyped-call]
+            # Not at once, for the service may be stopping its own port and still want to answer.
+            self.reactor.callLater(0, self._close)
+        return self._stopped
+
+    def getHost(self) -> IPv4Address | IPv6Address | UNIXAddress:  # type: ignore[override]
+        """Where the socket is bound, also after it is closed."""
+        place = self._place
+        if place.port is None:
+            return UNIXAddress(place.address or None)
+        if self.addressFamily == socket.AF_INET6:
+            return IPv6Address("UDP", place.address, place.port)
+        return IPv4Address("UDP", place.address, place.port)
+
+    # IReadDescriptor
+
+    def fileno(self) -> int:
+        return self.socket.fileno()
+
+    def logPrefix(self) -> str:
+        return self._source[0]
+
+    def doRead(self) -> None:
+        """Receive what there is, for one turn at most."""
+        clock = self._clock
+        receive = self._receive
+        now = clock()
+        end = now + _TURN_SECONDS
+        for _ in range(_TURN_DATAGRAMS):
+            try:
+                received = receive()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self._receive_failed(error)
+                return
+            self._errors_in_a_row = 0
+            self._take(received, now)
+            now = clock()
+            if now >= end or self.disconnecting:
+                return
+
+    def connectionLost(self, reason: Failure) -> None:
+        """
+        The reactor will not look at this socket again: because it ends, or because it took an error that
+        waited on the socket for the end of a stream; then receiving goes on.
+        """
+        if not self.connected:
+            return
+        if self.disconnecting or reason.check(ConnectionDone) is None:
+            self._close(reason)
+            return
+        waiting = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        self._receive_failed(OSError(waiting, os.strerror(waiting)))
+        self._pause()
+
+    # IUDPTransport
+
+    def write(self, packet: bytes, addr: Any = None) -> None:
+        """
+        Send a datagram, if that is allowed; nothing is raised for what is not sent.
+
+        @param packet: at most 65,507 bytes.
+        @param addr: as `datagramReceived` gave it; None for the address of `connect`.
+        """
+        if type(packet) is not bytes:
+            packet = bytes(memoryview(packet))
+        if addr is None:
+            addr = self._connected
+        peer = self._replies.known(addr)
+        if peer is None:
+            # Nothing came from there, and three times nothing is nothing.
+            origin = self._origin(*address_and_port(addr), self._place)
+            self._emit(REFUSED, origin, packet, "reply_factor")
+            return
+        place, target, origin = peer.route
+        reason = self._forbids(peer, packet)
+        if reason is not None:
+            self._emit(REFUSED, origin, packet, reason)
+            return
+        try:
+            if place.ancillary:
+                self.socket.sendmsg((packet,), place.ancillary, 0, target)
+            else:
+                self.socket.sendto(packet, target)
+        except OSError as error:
+            self._send_failed(error, origin, packet)
+        else:
+            self._emit(SENT, origin, packet)
+
+    def writeSequence(self, seq: Any, addr: Any = None) -> None:
+        """Send one datagram that is put together of several pieces; see `write`."""
+        self.write(b"".join(seq), addr)
+
+    def connect(self, host: str, port: int) -> None:
+        """
+        Receive from one address only, and send there where `write` names none.
+
+        @param host: an IP address.
+        @raise OSError: the system refuses.
+        """
+        self.socket.connect((host, port))
+        self._connected = (fold(host), port)
+
+    def setBroadcastAllowed(self, enabled: bool) -> None:
+        """Have the system let datagrams to broadcast addresses pass; what `write` allows stays the same."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, int(enabled))
+
+    def getBroadcastAllowed(self) -> bool:
+        """What `setBroadcastAllowed` was last given."""
+        return bool(self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST))
+
+    # ISystemHandle
+
+    def getHandle(self) -> socket.socket:
+        """The socket."""
+        return self.socket
+
+    # IArrivalDatagramTransport
+
+    def arrival_of(self, addr: PeerAddress) -> Arrival:
+        """See `IArrivalDatagramTransport`; of an address unheard of, the socket's own place is told."""
+        peer = self._replies.known(addr)
+        place = self._place if peer is None else peer.route[0]
+        address, port = address_and_port(addr)
+        return Arrival(self._source[2], address, port, place.address, place.port)
+
+    # For the listener
+
+    def check_drops(self) -> None:
+        """Note how many datagrams the system has dropped since the last look; to be called once a second."""
+        if not self.connected:
+            return
+        new = self._drops.new()
+        if not new:
+            return
+        self.dropped += new
+        self._emit(REFUSED, self._origin("", None, self._place), None, "receive_buffer", (("count", new),))
+        self._say.warn(
+            "drops",
+            "{port}: the system dropped {count} datagrams, {total} so far: they came too fast",
+            port=self,
+            count=new,
+            total=self.dropped,
+        )
+
+    # Receiving
+
+    def _take(self, received: Any, now: float) -> None:
+        """Let one datagram in and hand it to the service."""
+        place = self._place
+        cut = 0
+        if self._with_flags:
+            data, ancillary, flags, source = received
+            cut = flags & socket.MSG_TRUNC
+            if self._asked is not None:
+                place = self._asked.place_of(ancillary)
+        else:
+            data, source = received
+        address = source if self._address_of is None else self._address_of(source)
+        reason = "message_length" if cut else self._screen and self._screen(address[0])
+        if reason:
+            self._emit(REFUSED, self._origin(*address_and_port(address), place), data, reason)
+            return
+        peer = self._replies.heard(address, place.address)
+        if peer.route is None or peer.route[0] is not place:
+            peer.route = (place, source, self._origin(*address_and_port(address), place))
+        self._replies.came(peer, data, now)
+        self._emit(RECEIVED, peer.route[2], data)
+        try:
+            self.protocol.datagramReceived(data, address)
+        except Exception:  # noqa: BLE001 - the service may be anybody's and may raise anything
+            self._say.failure("service", "{port}: the service failed on a datagram", port=self)
+
+    def _receive_failed(self, error: OSError) -> None:
+        self.errors += 1
+        self._say.warn("receive", "{port}: error in receiving: {error}", port=self, error=str(error))
+        if self._connected is not None and error.errno == errno.ECONNREFUSED:
+            self._tell_refused()
+        self._errors_in_a_row += 1
+        if self._errors_in_a_row >= _ERRORS_IN_A_ROW:
+            self._errors_in_a_row = 0
+            self._pause()
+
+    def _tell_refused(self) -> None:
+        try:
+            self.protocol.connectionRefused()  # type: ignore[attr-defined]
+        except Exception:  # noqa: BLE001 - as in _take
+            self._say.failure("service", "{port}: the service failed on a refusal", port=self)
+
+    def _pause(self) -> None:
+        self.stopReading()  # type: ignore[no-untyped-call]
+        if self._paused is None:
+            self._paused = self.reactor.callLater(_PAUSE_SECONDS, self._resume)
+
+    def _resume(self) -> None:
+        self._paused = None
+        if self.connected and not self.disconnecting:
+            self.startReading()  # type: ignore[no-untyped-call]
+
+    # Sending
+
+    def _forbids(self, peer: Peer, packet: bytes) -> str | None:
+        """The name of what forbids sending, or None; then it counts as sent."""
+        if not self.connected:
+            return "closed"
+        if len(packet) > LARGEST:
+            return "message_length"
+        return self._replies.may_answer(peer, packet)
+
+    def _send_failed(self, error: OSError, origin: OriginRow, packet: bytes) -> None:
+        self.errors += 1
+        name = errno.errorcode.get(error.errno or 0, str(error))
+        reason = _SEND_ERRORS.get(error.errno or 0, "system_error")
+        self._emit(REFUSED, origin, packet, reason, (("error", name),))
+        self._say.warn("send", "{port}: error in sending: {error}", port=self, error=str(error))
+
+    # Facts
+
+    def _origin(self, address: str, port: int | None, place: Place) -> OriginRow:
+        return (*self._source, address, port, place.text, None)
+
+    # The socket
+
+    def _bound_place(self) -> Place:
+        if self._asked is not None:
+            return self._asked.bound
+        name = self.socket.getsockname()
+        if self.addressFamily == socket.AF_UNIX:
+            return Place.of(path_of(name), None)
+        return Place.of(fold(name[0]), name[1])
+
+    def _close(self, reason: Failure | None = None) -> None:
+        if not self.connected:
+            return
+        if self._paused is not None:
+            self._paused.cancel()
+            self._paused = None
+        # Clears `connected`, so that nothing is sent from here on.
+        super().connectionLost(reason)  # type: ignore[no-untyped-call]
+        if self._place.port is not None:
+            self._own.discard(self._place.address, self._place.port)
+        self.socket.close()
+        try:
+            self.protocol.doStop()
+        except Exception:  # noqa: BLE001 - as in _take
+            self._say.failure("service", "{port}: the service failed to stop", port=self)
+        if self._stopped is not None:
+            self._stopped.callback(None)

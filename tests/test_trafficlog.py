@@ -1,0 +1,197 @@
+"""`netsvc.trafficlog`: the log's lines for traffic, limited in rate and inert."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from zope.interface.verify import verifyObject
+
+from twisted.internet.task import Clock
+from twisted.logger import LogEvent, eventAsText, globalLogPublisher
+
+from netsvc.facts import CLOSED, OPENED, RECEIVED, REFUSED, Detail, Facts, OriginRow
+from netsvc.interfaces import IFactSink
+from netsvc.trafficlog import TrafficLog
+
+_LISTENER = "tcp://127.0.0.1:6667"
+_LINES = {"receiver": {RECEIVED: "Got message from {peer}: {data}", CLOSED: "end of {peer}: {reason}"}}
+
+
+def _origin(address: str = "127.0.0.1", port: int | None = 54321, service: str = "receiver") -> OriginRow:
+    return (service, _LISTENER, "tcp", address, port, "127.0.0.1:6667", 1)
+
+
+class _Log:
+    """A traffic log behind a dispatcher, and what it wrote."""
+
+    def __init__(self, rates: Mapping[str, float] | None = None, capture: int = 4096) -> None:
+        self.clock = Clock()
+        self.events: list[LogEvent] = []
+        self.facts = Facts(capture=capture)
+        self.log = TrafficLog(self.clock, _LINES, rates or {})
+        self.facts.subscribe(self.log)
+
+    def emit(
+        self,
+        kind: str,
+        data: bytes | None = None,
+        reason: str | None = None,
+        origin: OriginRow | None = None,
+        detail: Detail = (),
+    ) -> None:
+        globalLogPublisher.addObserver(self.events.append)
+        try:
+            self.facts.emit(kind, origin or _origin(), data, reason, detail)
+        finally:
+            globalLogPublisher.removeObserver(self.events.append)
+        assert self.facts.missed == {}
+
+    def advance(self, seconds: float) -> None:
+        globalLogPublisher.addObserver(self.events.append)
+        try:
+            self.clock.advance(seconds)
+        finally:
+            globalLogPublisher.removeObserver(self.events.append)
+
+    def stop(self) -> None:
+        globalLogPublisher.addObserver(self.events.append)
+        try:
+            self.log.stop()
+        finally:
+            globalLogPublisher.removeObserver(self.events.append)
+
+    def lines(self) -> list[str]:
+        return [str(event["log_format"]).format(**event) for event in self.events]
+
+
+@pytest.fixture
+def log() -> Iterator[_Log]:
+    made = _Log({_LISTENER: 3.0})
+    yield made
+    made.stop()
+    assert made.clock.getDelayedCalls() == []
+
+
+def test_it_is_a_sink() -> None:
+    assert verifyObject(IFactSink, TrafficLog(Clock(), {}, {}))
+
+
+def test_a_message_is_a_line_with_its_peer_and_its_bytes(log: _Log) -> None:
+    log.emit(RECEIVED, b"Hello you there!")
+    assert log.lines() == ["Got message from ('127.0.0.1', 54321): b'Hello you there!'"]
+    assert log.events[0]["log_namespace"] == "netsvc.receiver"
+
+
+def test_a_peer_without_a_port_is_its_path(log: _Log) -> None:
+    log.emit(CLOSED, None, "fin", _origin("/run/client.sock", None))
+    log.emit(CLOSED, None, "fin", _origin("", None))
+    assert log.lines() == ["end of '/run/client.sock': fin", "end of '': fin"]
+
+
+def test_a_fact_without_a_text_is_no_line(log: _Log) -> None:
+    log.emit(OPENED)
+    log.emit(RECEIVED, b"x", origin=_origin(service="unheard"))
+    assert log.lines() == []
+
+
+def test_bytes_that_were_not_captured_are_told(log: _Log) -> None:
+    short = _Log(capture=4)
+    short.emit(RECEIVED, b"0123456789")
+    assert short.lines() == ["Got message from ('127.0.0.1', 54321): b'0123'... (10 bytes)"]
+
+
+def test_a_refusal_of_any_service_is_a_line(log: _Log) -> None:
+    log.emit(REFUSED, None, "deny", _origin(service="unheard"))
+    assert log.lines() == ["refused ('127.0.0.1', 54321): deny"]
+
+
+def test_beyond_its_rate_a_listener_gets_one_line_that_counts_the_rest(log: _Log) -> None:
+    for number in range(10):
+        log.emit(RECEIVED, b"%d" % number)
+    assert len(log.lines()) == 3
+    log.advance(1.0)
+    assert log.lines()[3:] == [f"{_LISTENER}: 7 more in this second, not shown here: messages"]
+    assert log.log.hidden == 7
+    log.emit(RECEIVED, b"again")
+    assert log.lines()[-1].endswith("b'again'")
+
+
+def test_a_second_within_the_rate_leaves_no_line(log: _Log) -> None:
+    log.emit(RECEIVED, b"x")
+    log.advance(1.0)
+    assert len(log.lines()) == 1
+
+
+def test_no_traffic_asks_nothing_of_the_clock(log: _Log) -> None:
+    log.emit(RECEIVED, b"x")
+    log.advance(1.0)
+    assert log.clock.getDelayedCalls() == []
+
+
+def test_a_rate_of_zero_shows_counts_alone() -> None:
+    silent = _Log({_LISTENER: 0.0})
+    silent.emit(RECEIVED, b"x")
+    silent.advance(1.0)
+    assert silent.lines() == [f"{_LISTENER}: 1 more in this second, not shown here: messages"]
+
+
+def test_a_rate_given_after_it_was_made_counts() -> None:
+    rates: dict[str, float] = {}
+    late = _Log(rates)
+    late.log = TrafficLog(late.clock, _LINES, rates)
+    late.facts = Facts()
+    late.facts.subscribe(late.log)
+    rates[_LISTENER] = 0.0
+    late.emit(RECEIVED, b"x")
+    late.stop()
+    assert late.log.hidden == 1
+
+
+def test_refusals_of_one_reason_are_one_line_a_second_and_hide_nothing_else(log: _Log) -> None:
+    for _ in range(100):
+        log.emit(REFUSED, None, "per_address")
+    log.emit(REFUSED, None, "deny")
+    log.emit(RECEIVED, b"x")
+    assert [line.rpartition(": ")[2] for line in log.lines()] == ["per_address", "deny", "b'x'"]
+    log.advance(1.0)
+    assert log.lines()[3:] == [f"{_LISTENER}: 99 more in this second, not shown here: refused, per_address"]
+
+
+def test_listeners_have_their_rates_apart(log: _Log) -> None:
+    for _ in range(5):
+        log.emit(RECEIVED, b"x")
+    other = ("receiver", "udp://127.0.0.1:6667", *_origin()[2:])
+    for _ in range(5):
+        log.emit(RECEIVED, b"x", origin=other)
+    assert len(log.lines()) == 3 + 5
+
+
+def test_stop_tells_what_was_left_out_and_lets_the_clock_go(log: _Log) -> None:
+    for _ in range(5):
+        log.emit(RECEIVED, b"x")
+    log.stop()
+    assert log.lines()[-1] == f"{_LISTENER}: 2 more in this second, not shown here: messages"
+    log.stop()
+    assert log.clock.getDelayedCalls() == []
+
+
+@given(st.binary(max_size=60), st.text(max_size=40))
+def test_no_byte_of_a_peer_acts_on_a_terminal_or_as_a_format(data: bytes, path: str) -> None:
+    log = _Log()
+    log.emit(RECEIVED, data, origin=_origin(path, None))
+    (line,) = log.lines()
+    assert line.isprintable()
+    assert line == f"Got message from {path!r}: {data!r}"
+    assert line in eventAsText(log.events[0])
+
+
+@pytest.mark.parametrize(
+    "sign", ["\r", "\n", "\x1b", "\0", "\a", "\x85", "\u2028", "\u202e", "{line}", "\udcff"]
+)
+def test_signs_that_terminals_obey_are_escaped(log: _Log, sign: str) -> None:
+    log.emit(REFUSED, None, "deny", _origin(f"/tmp/{sign}", None))
+    assert log.lines()[0].isprintable()
+    assert repr(sign)[1:-1] in log.lines()[0]
