@@ -25,10 +25,10 @@ from netsvc.registry import Registry, discover
 from netsvc.service import NetService
 
 _LONG_DESCRIPTION = (
-    "WHERE is a port (8009), a URL (tcp://127.0.0.1:8009, udp://:6667, unix:///run/echo.sock, tls://:2007), "
-    "an endpoint description of Twisted's (tcp:8009), or HOST:PORT; port 0 lets the system choose. Without an "
-    "--interface or a host netsvc listens on loopback alone. With no service named, the default set starts. "
-    "Options with a star may be given several times."
+    "WHERE is a port (8009), a URL (tcp://127.0.0.1:8009, udp://:6667, unix:///run/echo.sock, "
+    "tls://:2007), an endpoint description of Twisted's (tcp:8009), or HOST:PORT; port 0 lets the system "
+    "choose. Without an --interface or a host netsvc listens on loopback alone. With no service named, "
+    "the default set starts. Options with a star may be given several times."
 )
 
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import gc
 import json
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 from zope.interface import implementer
 
-from netsvc.facts import CLOSED, KINDS, OPENED, RECEIVED, REFUSED, Fact, Facts, Origin, Row
+from netsvc.facts import CLOSED, KINDS, OPENED, RECEIVED, REFUSED, Fact, Facts, Origin, OriginRow, Row
 from netsvc.interfaces import IFactSink
 
-ORIGIN = Origin("timestamp", "tcp://127.0.0.1:8009", "tcp", "127.0.0.1", 40312, "127.0.0.1:8009", 7)
+WHENCE: OriginRow = ("timestamp", "tcp://127.0.0.1:8009", "tcp", "127.0.0.1", 40312, "127.0.0.1:8009", 7)
+ORIGIN = Origin(*WHENCE)
 START = 1_795_177_666_958_230_123
 
 
@@ -53,17 +55,17 @@ def test_numbers_rise_whatever_the_clock_does(times: list[int]) -> None:
     facts = Facts(clock=lambda: next(clock))
     rows = noted(facts)
     for _ in times:
-        facts.emit(OPENED, tuple(ORIGIN))
+        facts.emit(OPENED, WHENCE)
     assert [row[1] for row in rows] == times
     numbers = [row[0] for row in rows]
-    assert all(before < after for before, after in zip(numbers, numbers[1:], strict=False))
+    assert all(before < after for before, after in pairwise(numbers))
 
 
 def test_a_number_is_the_time_in_microseconds() -> None:
     facts = Facts(clock=lambda: START)
     rows = noted(facts)
-    facts.emit(OPENED, tuple(ORIGIN))
-    facts.emit(CLOSED, tuple(ORIGIN), reason="fin")
+    facts.emit(OPENED, WHENCE)
+    facts.emit(CLOSED, WHENCE, reason="fin")
     assert [row[0] for row in rows] == [START // 1000, START // 1000 + 1]
 
 
@@ -71,14 +73,14 @@ def test_data_is_cut_to_what_is_captured_and_its_true_length_kept() -> None:
     facts = Facts(capture=4)
     rows = noted(facts)
     for data in (b"", b"four", b"fiver", None):
-        facts.emit(RECEIVED, tuple(ORIGIN), data)
+        facts.emit(RECEIVED, WHENCE, data)
     assert [(row[4], row[5]) for row in rows] == [(0, b""), (4, b"four"), (5, b"five"), (None, None)]
 
 
 def test_nothing_is_captured_where_capture_is_none() -> None:
     facts = Facts(capture=0)
     rows = noted(facts)
-    facts.emit(RECEIVED, tuple(ORIGIN), b"secret")
+    facts.emit(RECEIVED, WHENCE, b"secret")
     assert rows[0][4:6] == (6, b"")
 
 
@@ -88,7 +90,7 @@ def test_a_sink_that_fails_is_counted_and_the_others_get_every_fact() -> None:
     facts.subscribe(Broken())
     after = noted(facts)
     for _ in range(5):
-        facts.emit(RECEIVED, tuple(ORIGIN), b"x")
+        facts.emit(RECEIVED, WHENCE, b"x")
     assert facts.missed == {"Broken": 5}
     assert len(before) == len(after) == 5
 
@@ -98,10 +100,10 @@ def test_a_sink_that_unsubscribes_gets_no_more_and_may_do_so_twice() -> None:
     kept = Kept()
     unsubscribe = facts.subscribe(kept)
     others = noted(facts)
-    facts.emit(OPENED, tuple(ORIGIN))
+    facts.emit(OPENED, WHENCE)
     unsubscribe()
     unsubscribe()
-    facts.emit(CLOSED, tuple(ORIGIN))
+    facts.emit(CLOSED, WHENCE)
     assert (len(kept.rows), len(others)) == (1, 2)
 
 
@@ -116,8 +118,8 @@ def test_a_sink_may_subscribe_and_unsubscribe_others_while_it_is_told() -> None:
                 facts.subscribe(late)
 
     facts.subscribe(Inviting())
-    facts.emit(OPENED, tuple(ORIGIN))
-    facts.emit(CLOSED, tuple(ORIGIN))
+    facts.emit(OPENED, WHENCE)
+    facts.emit(CLOSED, WHENCE)
     assert [row[2] for row in late.rows] == [CLOSED]
 
 
@@ -129,7 +131,7 @@ def test_connections_are_numbered_one_after_the_other() -> None:
 def test_the_garbage_collector_does_not_track_a_row() -> None:
     facts = Facts()
     rows = noted(facts)
-    facts.emit(OPENED, tuple(ORIGIN), b"x", None, (("tls", (("version", "TLSv1.3"),)), ("bytes", 3)))
+    facts.emit(OPENED, WHENCE, b"x", None, (("tls", (("version", "TLSv1.3"),)), ("bytes", 3)))
     for _ in range(3):  # a tuple of tuples is untracked one pass after those in it
         gc.collect()
     assert not gc.is_tracked(rows[0])
@@ -138,7 +140,7 @@ def test_the_garbage_collector_does_not_track_a_row() -> None:
 def test_a_fact_gives_the_columns_their_names() -> None:
     facts = Facts(clock=lambda: START)
     rows = noted(facts)
-    facts.emit(REFUSED, tuple(ORIGIN), b"hello", "per_address", (("limit", 256),))
+    facts.emit(REFUSED, WHENCE, b"hello", "per_address", (("limit", 256),))
     fact = Fact.of(rows[0])
     assert fact == Fact(START // 1000, START, REFUSED, ORIGIN, 5, b"hello", "per_address", (("limit", 256),))
     assert isinstance(fact.origin, Origin)
@@ -147,7 +149,7 @@ def test_a_fact_gives_the_columns_their_names() -> None:
 def test_json_is_as_documented() -> None:
     facts = Facts(clock=lambda: 1_795_177_666_958_230_000)
     rows = noted(facts)
-    facts.emit(RECEIVED, tuple(ORIGIN), b"hello")
+    facts.emit(RECEIVED, WHENCE, b"hello")
     assert Fact.of(rows[0]).as_json(nobody) == {
         "seq": 1795177666958230,
         "time": "1795177666958230000",
@@ -167,7 +169,7 @@ def test_json_is_as_documented() -> None:
 
 
 def test_json_has_the_name_that_the_list_has_for_the_address() -> None:
-    row = (1, 1000, OPENED, tuple(ORIGIN), None, None, None, ())
+    row = (1, 1000, OPENED, WHENCE, None, None, None, ())
     assert Fact.of(row).as_json({"127.0.0.1": "lamp"}.get)["name"] == "lamp"
 
 
@@ -194,7 +196,7 @@ def test_no_name_is_looked_for_where_there_is_no_address() -> None:
 def test_every_fact_becomes_json(kind: str, data: bytes | None, detail: Any) -> None:
     facts = Facts()
     rows = noted(facts)
-    facts.emit(kind, tuple(ORIGIN), data, None, (("more", detail),))
+    facts.emit(kind, WHENCE, data, None, (("more", detail),))
     document = Fact.of(rows[0]).as_json(nobody)
     assert json.loads(json.dumps(document))["kind"] == kind
     assert "more" in document

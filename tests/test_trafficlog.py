@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import pytest
 from hypothesis import given
@@ -42,24 +43,23 @@ class _Log:
         origin: OriginRow | None = None,
         detail: Detail = (),
     ) -> None:
-        globalLogPublisher.addObserver(self.events.append)
-        try:
+        with self._watched():
             self.facts.emit(kind, origin or _origin(), data, reason, detail)
-        finally:
-            globalLogPublisher.removeObserver(self.events.append)
         assert self.facts.missed == {}
 
     def advance(self, seconds: float) -> None:
-        globalLogPublisher.addObserver(self.events.append)
-        try:
+        with self._watched():
             self.clock.advance(seconds)
-        finally:
-            globalLogPublisher.removeObserver(self.events.append)
 
     def stop(self) -> None:
+        with self._watched():
+            self.log.stop()
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
         globalLogPublisher.addObserver(self.events.append)
         try:
-            self.log.stop()
+            yield
         finally:
             globalLogPublisher.removeObserver(self.events.append)
 

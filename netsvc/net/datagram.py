@@ -104,7 +104,7 @@ class DatagramPort(MulticastMixin, BasePort):
         clock: Callable[[], float] = monotonic,
     ) -> None:
         """
-        @param sock: AF_INET, AF_INET6 or AF_UNIX, bound; the port closes it (and leaves a UNIX socket's file).
+        @param sock: AF_INET, AF_INET6 or AF_UNIX, bound; the port closes it, and leaves a UNIX file.
         @param protocol: the service's.
         @param reactor: an `IReactorFDSet` and `IReactorTime`.
         @param facts: where facts go.
@@ -123,7 +123,6 @@ class DatagramPort(MulticastMixin, BasePort):
         self.socketType = socket.SOCK_DGRAM
         self.dropped = 0
         self.errors = 0
-        self._facts = facts
         self._emit = facts.emit
         self._source = (service, listener, transport)
         self._own = own

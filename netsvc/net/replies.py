@@ -297,7 +297,7 @@ class Replies:
         """
         peer.past.append((peer.step, peer.came - peer.came_before, peer.sent - peer.sent_before))
         step = int(now // STEP)
-        peer.past = [entry for entry in peer.past if entry[0] > step - STEPS]
+        peer.past = [entry for entry in peer.past if entry[0] >= step - STEPS]
         peer.came = peer.came_before = sum(came for past, came, _ in peer.past if past > step - STEPS)
         peer.sent = peer.sent_before = sum(sent for _, _, sent in peer.past)
         peer.step = step

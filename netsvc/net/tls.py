@@ -12,6 +12,7 @@ never shrink, so they are never given more than one record's worth at a time.
 from __future__ import annotations
 
 import os
+import re
 import ssl
 import stat
 from collections.abc import Callable
@@ -39,6 +40,9 @@ _MAX_HELLO = 16_384
 _CERTIFICATE = "a PEM file with the server's certificate and its chain"
 _KEY = "a PEM file with the certificate's private key, without a password"
 _CLIENT_CA = "a PEM file with certificates of authorities"
+
+#: What Python puts around OpenSSL's words.
+_DRESSED = re.compile(r"\A\[[^]]*\] | \(_ssl\.c:\d+\)\Z")
 
 _log = Logger()
 
@@ -337,4 +341,7 @@ def _reason(error: ssl.SSLError) -> str:
         return f"certificate verify failed: {error.verify_message}"
     if isinstance(error, ssl.SSLZeroReturnError):
         return "closed during the handshake"
-    return (error.reason or "unknown error").replace("_", " ").lower()
+    if error.reason:
+        return error.reason.replace("_", " ").lower()
+    # Python knows no name for this one; its text is "[SSL] internal error (_ssl.c:1006)".
+    return _DRESSED.sub("", str(error.args[-1])) or "unknown error"

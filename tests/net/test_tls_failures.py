@@ -75,6 +75,19 @@ def test_other_openings_are_refused_with_a_reason(serving: ssl.SSLContext, data:
     assert not session.handshaken
 
 
+def test_reason_without_a_name_is_told_in_openssls_words(serving: ssl.SSLContext) -> None:
+    class Unnamed:
+        """An SSLObject whose OpenSSL is newer than Python's list of reasons."""
+
+        def do_handshake(self) -> None:
+            raise ssl.SSLError(1, "[SSL] internal error (_ssl.c:1006)")
+
+    session = TLSSession(serving)
+    session._tls = Unnamed()  # type: ignore[assignment]
+    with pytest.raises(TLSFailure, match=r"\Ainternal error\Z"):
+        session.receive(b"x")
+
+
 @pytest.mark.parametrize(
     ("alert", "reason"),
     [

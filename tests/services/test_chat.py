@@ -75,6 +75,15 @@ def test_a_name_in_use_is_refused_and_nobody_else_notices() -> None:
     assert to_ann.value() == b""
 
 
+def test_who_was_refused_is_told_nothing_more() -> None:
+    place = Place(max_line=10)
+    place.connect(b"ann\n")
+    again, transport = place.connect(b"ann\n12345678901")
+    again.dataReceived(b"12345678901\n")
+    again.readConnectionLost()
+    assert transport.value() == b"name taken\n"
+
+
 def test_a_full_room_says_so() -> None:
     place = Place(max_members=1)
     place.connect(b"ann\n")

@@ -265,6 +265,19 @@ def test_a_transport_that_is_closing_already_gets_nothing() -> None:
     assert sent == []
 
 
+def test_a_transport_that_breaks_at_the_last_slice_is_left_alone() -> None:
+    class Breaking(MemoryTransport):
+        def write(self, data: bytes) -> None:
+            super().write(data)
+            assert self.producer is not None
+            self.producer.stopProducing()
+
+    transport, sent = Breaking(), list[int]()
+    ListSender(transport, iter((b"{}",)), lambda: sent.append(1))
+    assert transport.value() == b"{}\n"
+    assert sent == []
+
+
 def test_a_transport_that_is_full_already_gets_the_list_when_it_is_not() -> None:
     class Full(MemoryTransport):
         def registerProducer(self, producer: IPushProducer, streaming: bool) -> None:
