@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,6 +63,14 @@ class IClientStore(Interface):
 
     def encoded() -> bytes:
         """The whole list as one JSON object keyed by name, without a newline."""
+
+    def pieces() -> Iterator[bytes]:
+        """
+        What `encoded` gives, in pieces that are read from the list when they are asked for.
+
+        It is for readers that take their time: a snapshot for each of them would cost a list each. A client
+        that is there throughout is in it, one that leaves meanwhile may be missing, and none is there twice.
+        """
 
     def entries() -> dict[str, dict[str, Any]]:
         """The whole list as dictionaries ``{"name", "address", "port"}`` keyed by name."""

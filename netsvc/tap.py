@@ -165,8 +165,6 @@ class Assembly:
             self._listeners.append(StreamListener(opened, listening, self._reactor))
             return
         protocol = datagram_protocol(declared.name, declared.datagram, {**binding.settings, **others})
-        if binding.port is not None:
-            self._own.add(binding.host, binding.port)
         self._log_rates[binding.url] = binding.limits.log_rate
         self._listeners.append(
             DatagramListener(

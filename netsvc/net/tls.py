@@ -341,7 +341,8 @@ def _reason(error: ssl.SSLError) -> str:
         return f"certificate verify failed: {error.verify_message}"
     if isinstance(error, ssl.SSLZeroReturnError):
         return "closed during the handshake"
-    if error.reason:
-        return error.reason.replace("_", " ").lower()
-    # Python knows no name for this one; its text is "[SSL] internal error (_ssl.c:1006)".
+    name: str | None = getattr(error, "reason", None)
+    if name:
+        return name.replace("_", " ").lower()
+    # Python has no name for this one; its text is "[SSL] internal error (_ssl.c:1006)".
     return _DRESSED.sub("", str(error.args[-1])) or "unknown error"

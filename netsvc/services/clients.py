@@ -30,6 +30,7 @@ from twisted.internet.interfaces import (
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
+from netsvc.interfaces import IClientStore
 from netsvc.services.plain import InvalidNameError, read_name
 
 #: Bytes that a name may have.
@@ -37,19 +38,6 @@ LONGEST_NAME = 255
 
 #: Bytes of the list that are written at once: as many as a transport of Twisted's buffers before it pauses.
 SLICE = 65_536
-
-
-class Clients(typing.Protocol):
-    """What of an `IClientStore` is needed here, and `pieces`: the list for readers that take their time."""
-
-    def register(self, name: str, address: str, port: int | None, ttl: float, max_clients: int) -> None: ...
-
-    def hold(self, name: str, address: str, port: int | None, max_clients: int) -> Callable[[], None]: ...
-
-    def pieces(self) -> Iterator[bytes]:
-        """What `encoded` gives, in pieces that are read from the list when they are asked for."""
-
-    def subscribe(self, changed: Callable[[str, dict[str, typing.Any]], None]) -> Callable[[], None]: ...
 
 
 def first_line(data: bytes) -> bytes:
@@ -124,7 +112,7 @@ class ListSender:
 class ChangeLines:
     """Hands every change of the list, encoded once, to all who linger on one listener."""
 
-    def __init__(self, clients: Clients) -> None:
+    def __init__(self, clients: IClientStore) -> None:
         """@param clients: the list; it is listened to only while somebody lingers."""
         self._clients = clients
         self._takers: dict[Callable[[bytes], None], None] = {}
@@ -155,7 +143,7 @@ class ListedClient(Protocol):
 
     transport: ITCPTransport
 
-    def __init__(self, clients: Clients, ttl: float, max_clients: int) -> None:
+    def __init__(self, clients: IClientStore, ttl: float, max_clients: int) -> None:
         """
         @param clients: the list.
         @param ttl: seconds that the entry lives; 0 keeps it.
@@ -203,7 +191,9 @@ class LingeringClient(ListedClient):
     room for others it hears that as it hears everything, and stays.
     """
 
-    def __init__(self, clients: Clients, max_clients: int, changes: ChangeLines, max_pending: int) -> None:
+    def __init__(
+        self, clients: IClientStore, max_clients: int, changes: ChangeLines, max_pending: int
+    ) -> None:
         """
         @param clients: the list.
         @param max_clients: entries that the list may have.
@@ -264,7 +254,7 @@ class ClientsFactory(Factory[ListedClient]):
 
     def __init__(
         self,
-        clients: Clients,
+        clients: IClientStore,
         ttl: float = 3600.0,
         max_clients: int = 100_000,
         linger: bool = False,

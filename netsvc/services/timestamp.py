@@ -27,6 +27,7 @@ from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol, ITrans
 from twisted.internet.protocol import Factory, Protocol
 
 from netsvc.services.clock import MICROSECOND, SECOND, Now, ctime, iso
+from netsvc.services.lines import LineSplitter
 
 TOO_LONG = b"line too long\n"
 
@@ -88,58 +89,6 @@ class Stamp:
         self._since = now - now % self._period
         self._until = self._since + self._period
         self._text = self._style.format(self._read(now)).encode("ascii")
-
-
-class LineSplitter:
-    """Cuts a stream into lines, whatever pieces it comes in, and holds at most one unfinished line."""
-
-    def __init__(self, max_line: int) -> None:
-        """@param max_line: bytes that a line may have, without its end."""
-        self._max_line = max_line
-        self._rest = bytearray()
-        self._given_up = False
-
-    def feed(self, data: bytes) -> list[bytes | None]:
-        """
-        Take the next piece.
-
-        @return: the lines that are now complete, each without its LF; a CR before the LF is still there.
-            None in the place of a line says that it is longer than allowed; it is the last that there is,
-            and whatever is fed later gives nothing.
-        """
-        if self._given_up:
-            return []
-        *ended, rest = data.split(b"\n")
-        lines: list[bytes | None] = []
-        for piece in ended:
-            line = self._joined(piece)
-            if self._exceeds(line):
-                return self._give_up_after(lines)
-            lines.append(line)
-        self._rest += rest
-        if self._exceeds(self._rest):
-            return self._give_up_after(lines)
-        return lines
-
-    def finish(self) -> list[bytes | None]:
-        """The stream has ended: give the last line, if it lacks its LF, as `feed` would with one."""
-        return self.feed(b"\n") if self._rest else []
-
-    def _joined(self, piece: bytes) -> bytes:
-        if not self._rest:
-            return piece
-        line = bytes(self._rest) + piece
-        self._rest.clear()
-        return line
-
-    def _exceeds(self, line: bytes | bytearray) -> bool:
-        # Of an unfinished line the last CR may yet turn out to belong to its end.
-        return len(line) - line.endswith(b"\r") > self._max_line
-
-    def _give_up_after(self, lines: list[bytes | None]) -> list[bytes | None]:
-        self._given_up = True
-        self._rest.clear()
-        return [*lines, None]
 
 
 class ChunkTimestamp(Protocol):

@@ -19,7 +19,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory, certificates: Certificates) -> Iterator[Daemon]:
-    """A daemon with every built-in service on TCP, UDP, TLS and UNIX sockets, at ports that the system chose."""
+    """A daemon with every built-in service on every kind of socket, at ports that the system chose."""
     directory = tmp_path_factory.mktemp("daemon")
     with running(directory, *every_service(directory, certificates)) as started:
         yield started

@@ -131,7 +131,10 @@ def test_the_total_and_the_idle_time_hold_for_a_finger_protocol(third_party: tup
     daemon, _ = third_party
     (port,) = _ports(daemon, "finger", "tcp")
     inside = [socket.create_connection(("127.0.0.1", port), PATIENCE) for _ in range(2)]
-    with socket.create_connection(("127.0.0.1", port), PATIENCE) as third, pytest.raises(ConnectionResetError):
+    with (
+        socket.create_connection(("127.0.0.1", port), PATIENCE) as third,
+        pytest.raises(ConnectionResetError),
+    ):
         third.recv(1)
     daemon.wait_for_line(r"netsvc\.finger.*refused .*max_connections")
     for sock in inside:

@@ -47,3 +47,12 @@ def test_after_a_line_that_is_too_long_there_is_nothing() -> None:
 @given(st.lists(st.binary(max_size=12) | st.sampled_from([b"\n", b"\r", b"\r\n"])))
 def test_any_pieces_give_the_lines_of_the_whole(pieces: list[bytes]) -> None:
     assert split(*pieces) == split(b"".join(pieces))
+
+
+def test_an_unfinished_line_is_not_kept_beyond_the_longest_length() -> None:
+    splitter = LineSplitter(100)
+    assert splitter.feed(b"x" * 100) == []
+    assert splitter.feed(b"\r") == []
+    assert splitter.feed(b"x") == [None]
+    assert splitter.feed(b"y" * 1000 + b"\n") == []
+    assert splitter.finish() == []

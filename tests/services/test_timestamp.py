@@ -17,7 +17,7 @@ from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol, IProt
 from twisted.internet.protocol import Protocol
 
 from netsvc.services.clock import SECOND, ctime
-from netsvc.services.timestamp import LineSplitter, LineTimestamp, TimestampFactory
+from netsvc.services.timestamp import LineTimestamp, TimestampFactory
 from tests.services.transports import MemoryTransport, connect
 
 MOMENT = 1_473_971_352_123_456_789
@@ -337,15 +337,6 @@ def test_what_comes_after_a_line_too_long_is_ignored() -> None:
     protocol.dataReceived(b"123456\n")
     protocol.readConnectionLost()
     assert transport.writes == [b"line too long\n"]
-
-
-def test_an_unfinished_line_is_not_kept_beyond_the_longest_length() -> None:
-    splitter = LineSplitter(100)
-    assert splitter.feed(b"x" * 100) == []
-    assert splitter.feed(b"\r") == []
-    assert splitter.feed(b"x") == [None]
-    assert splitter.feed(b"y" * 1000 + b"\n") == []
-    assert splitter.finish() == []
 
 
 def test_chunk_framing_knows_no_longest_line() -> None:
