@@ -6,6 +6,8 @@ VENV := .venv/bin
 # Two workers whatever the machine has, so that a run here and one elsewhere are alike; tests that share
 # something that there is once (a well-known port) are marked xdist_group and stay in one worker.
 PYTEST := $(VENV)/python -m pytest -n 2 --dist loadgroup
+# A test that hangs fails, by name and with the place where it hangs, and the others go on.
+HANG := -o faulthandler_timeout=120 -o faulthandler_exit_on_timeout=true
 
 # An environment holds its own path: one that was moved or copied is made anew.
 MOVED := $(shell grep -qsF '$(CURDIR)/.venv/' .venv/bin/pip || echo .moved)
@@ -17,7 +19,7 @@ run: .venv/ready-to-run
 
 test: lint types
 	@setup/test-programs.sh
-	$(PYTEST) $(ARGS)
+	$(PYTEST) $(HANG) $(ARGS)
 
 lint: .venv/ready-to-test
 	$(VENV)/ruff format --check --quiet

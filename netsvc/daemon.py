@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from twisted.application.service import Service
@@ -94,9 +95,10 @@ class Daemon(Service):
         await _all(listener.drain for listener in self.listeners)
 
     def _abort(self) -> None:
-        _each(listener.abort for listener in self.listeners)
+        # First, because the last listener may end, and the whole stop with it, from within its abort.
         if self._last is None:
             self._last = self._reactor.callLater(_LAST, self._give_up)
+        _each(listener.abort for listener in self.listeners)
 
     def _give_up(self) -> None:
         _log.warn("a listener did not end even when its connections were dropped; stopping without it")
@@ -136,6 +138,8 @@ class Daemon(Service):
                 file.write("\n")
             os.replace(partial, self._ready)
         except OSError as error:
+            with suppress(OSError):
+                os.unlink(partial)
             self._end(f"--ready {self._ready}: cannot be written: {error.strerror}")
             return False
         return True

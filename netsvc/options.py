@@ -83,7 +83,7 @@ class Options(usage.Options):
             self._refuse_unknown(arguments)
             super().parseOptions(arguments)  # type: ignore[no-untyped-call]
         except usage.UsageError as error:
-            raise SystemExit(f"netsvc: {' '.join(str(error).split())}") from None
+            raise SystemExit(f"netsvc: {shown(str(error))}") from None
 
     def parseArgs(self, *arguments: str) -> None:
         if arguments:

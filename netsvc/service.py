@@ -23,7 +23,7 @@ from zope.interface import implementer
 from twisted.plugin import IPlugin
 
 from netsvc.interfaces import INetService
-from netsvc.settings import RESERVED, Limits, Setting, settings_of
+from netsvc.settings import RESERVED, TRANSPORT_OPTIONS, Limits, Setting, settings_of
 
 __all__ = ["NetService", "Setting"]
 
@@ -32,6 +32,9 @@ _NEEDS = frozenset({"reactor", "clients", "timeline"})
 _FIRST = frozenset({"", "segment", "line"})
 _KINDS = frozenset({"opened", "received", "sent", "closed", "refused"})
 _LIMITS = {one.name: one for one in settings_of(Limits)}
+
+#: Names that something else has in a service's table, in a URL's query or among its callables' arguments.
+_TAKEN = TRANSPORT_OPTIONS | _NEEDS | {"listen", "shared"} | set(_LIMITS)
 
 
 @implementer(IPlugin, INetService)
@@ -93,8 +96,13 @@ class NetService:
             return f"it logs {', '.join(sorted(unknown))}, which is no kind of fact"
         names = [one.name for one in self.settings]
         for name in names:
-            if names.count(name) > 1 or name in _LIMITS or name in ("listen", *_NEEDS, "shared"):
+            if names.count(name) > 1 or name in _TAKEN:
                 return f"its setting {name!r} has the name of another one"
+        for kind, text in self.log.items():
+            try:
+                text.format(peer="", data="")
+            except (KeyError, IndexError, ValueError) as error:
+                return f"its log line for {kind} has a placeholder that is not {{peer}} or {{data}}: {error}"
         for name, value in self.limits.items():
             if name not in _LIMITS:
                 return f"{name} is no setting of [limits]"

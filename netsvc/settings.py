@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -105,11 +106,11 @@ class Setting:
         if self.unit and self.type in (int, float):
             text += f" of {self.unit}"
         if self.minimum is not None and self.maximum is not None:
-            text += f" from {self.minimum:g} to {self.maximum:g}"
+            text += f" from {self.minimum:.12g} to {self.maximum:.12g}"
         elif self.minimum is not None:
-            text += f" from {self.minimum:g}"
+            text += f" from {self.minimum:.12g}"
         elif self.maximum is not None:
-            text += f" up to {self.maximum:g}"
+            text += f" up to {self.maximum:.12g}"
         return text
 
     def read(self, value: object) -> Any:
@@ -120,7 +121,7 @@ class Setting:
         @raise ValueError: it does not fit; the text says what was expected.
         """
         if self.type is float and type(value) is int:
-            value = float(value)
+            value = self._as_float(value)
         if self.type in (list, Networks):
             return self._read_list(value)
         if type(value) is not self.type:
@@ -151,6 +152,12 @@ class Setting:
         except ValueError:
             raise ValueError(f"expected {self.expected}") from None
 
+    def _as_float(self, value: int) -> float:
+        try:
+            return float(value)
+        except OverflowError:
+            raise ValueError(f"expected {self.expected}") from None
+
     def _read_list(self, value: object) -> Any:
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             raise ValueError(f"expected {self.expected}")
@@ -162,10 +169,9 @@ class Setting:
             raise ValueError(f"expected {self.expected} ({error})") from None
 
     def _in_range(self, value: float) -> bool:
-        # Written so that a NaN, which compares false with everything, is out of every range.
         above = self.minimum is None or value >= self.minimum
         below = self.maximum is None or value <= self.maximum
-        return above and below and value == value
+        return above and below and math.isfinite(value)
 
 
 def setting(
@@ -394,6 +400,9 @@ TABLES: Mapping[str, type] = {
     "journal": Journal,
     "log": Log,
 }
+
+#: What a URL's query says of the transport; no setting of a service can have one of these names.
+TRANSPORT_OPTIONS = frozenset({"mode", "backlog", "proxy"}) | {one.name for one in settings_of(TLS)}
 
 #: Names that no service may take: the tables above, and two that other parts of the file use.
 RESERVED = frozenset(TABLES) | {"web", "service"}

@@ -97,6 +97,8 @@ class Assembly:
         @raise SettingError: one of them cannot be opened; then none is.
         """
         configuration = self._configuration
+        for name, why in configuration.left_out.items():
+            _log.error("plugin {name} is left out: {why}", name=name, why=why)
         lines = {one.service.name: one.service.log for one in configuration.services}
         log = TrafficLog(self._reactor, lines, self._log_rates)
         for sink in (self._timeline, self._counters, log):

@@ -20,6 +20,10 @@ from netsvc.interfaces import IFactSink
 #: Refusals of one reason are one line a second: they come in floods, and the timeline has each of them.
 _REFUSALS_PER_SECOND = 1.0
 
+#: Refusals that the process is the reason of, not one listener: counted together, because they come on all
+#: listeners at once.
+_OF_THE_PROCESS = frozenset({"descriptors"})
+
 
 class _Rate:
     """Lines of one kind within the current second."""
@@ -87,6 +91,8 @@ class TrafficLog:
             self._end_second()
 
     def _room(self, listener: str, reason: str) -> bool:
+        if reason in _OF_THE_PROCESS:
+            listener = "all listeners"
         rate = self._current.get((listener, reason))
         if rate is None:
             allowed = _REFUSALS_PER_SECOND if reason else self._rates.get(listener, float("inf"))

@@ -121,6 +121,7 @@ def test_a_configuration_that_cannot_be_used_is_a_setting_error(tmp_path: Path) 
         (("8009",), "unexpected argument '8009'; expected options only, such as --tcp 8009"),
         (("--all", "--", "x\ny"), r"unexpected argument 'x\ny'"),
         (("--a\nb",), r"'--a\nb': no such option"),
+        (("-\x1b",), r"'option -\x1b not recognized'"),
     ],
 )
 def test_a_command_line_that_cannot_be_used_ends_the_process_with_one_line(

@@ -212,7 +212,7 @@ def test_the_declaration_of_another_class_is_as_good(plugins: Plugins) -> None:
         ("raise RuntimeError('two\\nlines')", "RuntimeError: two lines"),
         (declares("Shout"), "its name must be lower-case"),
         (declares("limits"), "reserved"),
-        (FOREIGN.replace('    name = "foreign"\n', ""), "name"),
+        (FOREIGN.replace('    name = "foreign"\n', ""), "name attribute was not provided"),
         (FOREIGN.replace('"foreign"', "'Not A Name'"), "its name must be lower-case"),
         (FOREIGN.replace('"foreign"', "7"), "TypeError"),
         (

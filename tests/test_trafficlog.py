@@ -160,6 +160,15 @@ def test_refusals_of_one_reason_are_one_line_a_second_and_hide_nothing_else(log:
     assert log.lines()[3:] == [f"{_LISTENER}: 99 more in this second, not shown here: refused, per_address"]
 
 
+def test_clients_turned_away_for_want_of_descriptors_are_counted_over_all_listeners(log: _Log) -> None:
+    for number in range(20):
+        origin = ("receiver", f"tcp://127.0.0.1:{number}", *_origin()[2:])
+        log.emit(REFUSED, None, "descriptors", origin)
+    assert len(log.lines()) == 1
+    log.advance(1.0)
+    assert log.lines()[1:] == ["all listeners: 19 more in this second, not shown here: refused, descriptors"]
+
+
 def test_listeners_have_their_rates_apart(log: _Log) -> None:
     for _ in range(5):
         log.emit(RECEIVED, b"x")

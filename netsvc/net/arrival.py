@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from os import fsdecode
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
@@ -12,6 +11,7 @@ from twisted.internet.interfaces import IAddress
 from netsvc.facts import NO_DETAIL, Detail
 from netsvc.interfaces import Arrival, ProxyArrival, TLSArrival
 from netsvc.net.addresses import fold
+from netsvc.net.source import path_of
 
 
 def arrival_at(transport: Any, name: str) -> Arrival:
@@ -85,7 +85,7 @@ def host_and_port(address: IAddress) -> tuple[str, int | None]:
     if isinstance(address, IPv4Address | IPv6Address):
         return fold(address.host), address.port
     if isinstance(address, UNIXAddress):
-        return fsdecode(address.name or b""), None
+        return path_of(address.name), None
     return str(address), None
 
 

@@ -65,6 +65,7 @@ class Connection:
         "_stalled",
         "_timer",
         "_transport",
+        "_write_closed",
         "_write_ended",
         "bytes_in",
         "bytes_out",
@@ -88,6 +89,8 @@ class Connection:
         # The client, and the service, have finished sending.
         self._read_ended = False
         self._write_ended = False
+        # Everything has left and our side is closed.
+        self._write_closed = False
         # It ends when the producer has finished.
         self._close_wanted = False
         # Reading is paused because the client does not read, because the service wants it so.
@@ -208,15 +211,20 @@ class Connection:
         """Send what was written and then the end of our side; see `ITCPTransport`."""
         if self._ending or self._write_ended or self._transport is None:
             return
+        if self._close_wanted:
+            self._finish("service")
+            return
         self._write_ended = True
-        self._transport.unregisterProducer()
+        self._stop_producer()
         self.close_layers()
         if self._can_half_close():
+            self._transport.unregisterProducer()
+            self._watch()
             self._transport.loseWriteConnection()
 
     def time_out_idle(self) -> None:
         """No byte has moved for the idle time."""
-        self._time_out("idle")
+        self._finish("idle")
 
     def drain(self) -> None:
         """The daemon stops: produce no more, send what is buffered, close."""
@@ -235,10 +243,15 @@ class Connection:
         """The daemon's patience is over."""
         self._abort("shutdown")
 
-    def linger(self) -> None:
-        """Everything has left and our side is closed: give the client a moment to close its own."""
+    def output_closed(self) -> None:
+        """Everything has left and our side is closed."""
         self._unwatch()
-        self._wait(self._listening.limits.close_timeout, self._transport.loseConnection)
+        self._write_closed = True
+        self._stalled = False
+        if self._ending:
+            self._linger()
+        else:
+            self._read_again()
 
     def let_go(self) -> None:
         """The transport is gone."""
@@ -257,11 +270,20 @@ class Connection:
         self._watch()
         if self._read_ended or not self._can_half_close():
             transport.loseConnection()
-        elif self._write_ended:
-            self.linger()
+        elif self._write_closed:
+            self._linger()
         else:
+            # Lingering begins when everything has left; where the service has closed our side, that is on its
+            # way already.
             transport.resumeProducing()
-            transport.loseWriteConnection()
+            if not self._write_ended:
+                transport.loseWriteConnection()
+
+    def _linger(self) -> None:
+        """Give the client a moment to close its own side."""
+        self._unwatch()
+        self._transport.resumeProducing()
+        self._wait(self._listening.limits.close_timeout, self._transport.loseConnection)
 
     def _end_output(self, reason: str) -> None:
         """Nothing more will be written: let what was written go."""
@@ -270,9 +292,9 @@ class Connection:
         self._cancel_timer()
         self.ignore_input()
         self._stop_producer()
+        # A transport that has paused its producer would wait for it before closing.
+        self._transport.unregisterProducer()
         if not self._write_ended:
-            # A transport that has paused its producer would wait for it before closing.
-            self._transport.unregisterProducer()
             self.close_layers()
 
     def _abort(self, reason: str) -> None:
@@ -283,10 +305,6 @@ class Connection:
         self.ignore_input()
         if self._transport is not None:
             self._transport.abortConnection()
-
-    def _time_out(self, reason: str) -> None:
-        self._timer = None
-        self._finish(reason)
 
     def _stop_producer(self) -> None:
         producer, self._producer = self._producer, None

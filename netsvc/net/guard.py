@@ -61,6 +61,7 @@ class Guard(Connection):
         "_arrival",
         "_counted",
         "_entered",
+        "_headerless",
         "_input",
         "_number",
         "_opened_at",
@@ -84,6 +85,9 @@ class Guard(Connection):
         self._tls: TLSSession | None = None
         self._counted = False
         self._entered: str | None = None
+        # Lets in a client without a header, where that is optional and it has sent none yet: it may wait for
+        # us to speak first, or have finished sending.
+        self._headerless: Callable[[], None] | None = None
         self._opened_at = 0.0
         self._number = listening.facts.next_connection()
         self._stage(_ignore)
@@ -130,8 +134,9 @@ class Guard(Connection):
             return
         parser = ProxyHeaderParser()
         self._stage(lambda data: self._read_header(parser, data))
-        late = self._admit_silent if listening.proxy == "optional" else self._late
-        self._wait(listening.limits.handshake_timeout, late)
+        if listening.proxy == "optional":
+            self._headerless = lambda: self._admit(parser.pending)
+        self._wait(listening.limits.handshake_timeout, self._headerless or self._late)
 
     def _read_header(self, parser: ProxyHeaderParser, data: bytes) -> None:
         try:
@@ -151,14 +156,10 @@ class Guard(Connection):
             self._origin = self._origin_row()
             self._admit(rest)
 
-    def _admit_silent(self) -> None:
-        """Where the header is optional, a client that waits for us to speak first has none."""
-        self._timer = None
-        self._admit(b"")
-
     def _admit(self, rest: bytes) -> None:
         """The client's address is known: may it come in? Bytes behind the header are its first."""
         listening = self._listening
+        self._headerless = None
         host = None if self._arrival.port is None else self._arrival.address
         reason = listening.admission.enter(host)
         if reason is not None:
@@ -241,7 +242,7 @@ class Guard(Connection):
         self.quiet_since = self._opened_at
         if listening.first:
             self._stage(self._read_first)
-            self._wait(listening.limits.first_line_timeout, lambda: self._time_out("first_line_timeout"))
+            self._wait(listening.limits.first_line_timeout, lambda: self._finish("first_line_timeout"))
         else:
             self._stage(self._deliver)
         listening.facts.emit(OPENED, self._origin, None, None, details_of(self._arrival))
@@ -327,6 +328,8 @@ class Guard(Connection):
 
     def readConnectionLost(self) -> None:
         """The client sends no more; see `IHalfCloseableProtocol`."""
+        if self._headerless is not None:
+            self._headerless()
         if self._service is None and not self._ending:
             self._refuse("tls" if self._tls else "handshake", (("error", "closed by the client"),))
         else:
@@ -334,10 +337,9 @@ class Guard(Connection):
 
     def writeConnectionLost(self) -> None:
         """Everything has left and our side is closed; see `IHalfCloseableProtocol`."""
+        self.output_closed()
         service: Any = IHalfCloseableProtocol(self._service, None)
-        if self._ending:
-            self.linger()
-        elif service is not None:
+        if service is not None and not self._ending:
             service.writeConnectionLost()
 
     def _end_of_input(self) -> None:
@@ -355,6 +357,11 @@ class Guard(Connection):
         else:
             self._reason = "fin"
             self._close_wanted = True
+
+    def time_out_idle(self) -> None:
+        """See `Connection`. Who has not reached the service has another time limit."""
+        if self._service is not None:
+            super().time_out_idle()
 
     def drain(self) -> None:
         """The daemon stops; see `Connection.drain`. Who has not reached the service has nothing coming."""
@@ -376,6 +383,7 @@ class Guard(Connection):
         # The stages are bound methods of this object: let go of them, or only the garbage collector would.
         self._service = None
         self._tls = None
+        self._headerless = None
         self._send = _ignore
         self.ignore_input()
         try:

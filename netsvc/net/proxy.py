@@ -14,9 +14,9 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable, Iterator
-from os import fsdecode
 
 from netsvc.interfaces import ProxyArrival
+from netsvc.net.source import path_of
 
 #: A version 1 line with its CR LF, in bytes; section 2.1 has no longer one.
 MAX_V1_LINE = 107
@@ -199,9 +199,9 @@ def _packed_address(family: int, packed: bytes) -> str:
     if family == _INET6:
         return _folded(ipaddress.IPv6Address(packed))
     if packed[0] == 0 and packed.strip(b"\0"):
-        # Linux's abstract names, as ss and systemd write them.
-        return "@" + fsdecode(packed.strip(b"\0"))
-    return fsdecode(packed.partition(b"\0")[0])
+        # Linux's abstract names.
+        return path_of(b"\0" + packed.strip(b"\0"))
+    return path_of(packed.partition(b"\0")[0])
 
 
 def _read_extensions(header: bytes, start: int) -> str | None:

@@ -9,6 +9,7 @@ import pytest
 
 from tests.certificates import Certificates, make_authority
 from tests.live.daemon import Daemon, running
+from tests.live.streams import Dial
 
 
 @pytest.fixture(scope="session")
@@ -23,6 +24,12 @@ def daemon(tmp_path_factory: pytest.TempPathFactory, certificates: Certificates)
     directory = tmp_path_factory.mktemp("daemon")
     with running(directory, *every_service(directory, certificates)) as started:
         yield started
+
+
+@pytest.fixture(scope="module")
+def dial(daemon: Daemon, certificates: Certificates) -> Dial:
+    """Connects to its stream services."""
+    return Dial(daemon, certificates.ca)
 
 
 def every_service(directory: Path, certificates: Certificates) -> list[str]:

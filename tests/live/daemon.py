@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,11 @@ class Daemon:
         self._fresh: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        self.wait_for_line("netsvc is ready")
+        try:
+            self.wait_for_line("netsvc is ready")
+        except AssertionError:
+            self.stop()
+            raise
         self.places: list[dict[str, Any]] = json.loads(self._ready.read_text())
 
     def port(self, service: str, transport: str = "tcp") -> int:
@@ -77,6 +81,12 @@ class Daemon:
         found = {p["port"] for p in self.places if (p["service"], p["transport"]) == (service, transport)}
         assert len(found) == 1, (service, transport, self.places)
         return int(found.pop())
+
+    def path(self, service: str, transport: str = "unix") -> str:
+        """The path of a service's UNIX socket; ``unix-datagram`` is the other transport that has one."""
+        found = [p["address"] for p in self.places if (p["service"], p["transport"]) == (service, transport)]
+        assert len(found) == 1, (service, transport, self.places)
+        return str(found[0])
 
     def connect(self, service: str, host: str = "127.0.0.1") -> socket.socket:
         """A TCP connection to a service."""
@@ -142,14 +152,25 @@ class Daemon:
 
     def memory(self) -> int:
         """Bytes of memory that the process has resident."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        found = re.search(r"VmRSS:\s+(\d+) kB", status)
-        assert found is not None
-        return int(found[1]) * 1024
+        return self._status("VmRSS")
+
+    def peak_memory(self) -> int:
+        """The most bytes of memory that the process had resident since `forget_peak`."""
+        return self._status("VmHWM")
+
+    def forget_peak(self) -> None:
+        """Let the peak begin anew from what is resident now (proc(5), clear_refs)."""
+        Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
 
     def descriptors(self) -> int:
         """How many descriptors the process has open."""
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def _status(self, key: str) -> int:
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        found = re.search(rf"{key}:\s+(\d+) kB", status)
+        assert found is not None
+        return int(found[1]) * 1024
 
     def _read(self) -> None:
         assert self.process.stdout is not None
@@ -180,6 +201,18 @@ def refused(directory: Path, *arguments: str, twistd: Sequence[str] = ("-n",)) -
         command, cwd=directory, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE
     )
     return done.returncode, done.stdout, done.stderr
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    """
+    Wait until something holds that tells nobody when it begins to, such as a number of the system's.
+
+    @raise AssertionError: it did not in time.
+    """
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < deadline, "it never held"
+        time.sleep(0.02)
 
 
 def read_all(sock: socket.socket) -> bytes:

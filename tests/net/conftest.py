@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable, Iterator
 
 import pytest
+
+from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
 from netsvc.net.tls import server_context
 from netsvc.settings import TLS
@@ -38,3 +41,15 @@ def trusting(certificates: Certificates) -> ssl.SSLContext:
 @pytest.fixture(params=VERSIONS)
 def tls_version(request: pytest.FixtureRequest) -> str:
     return str(request.param)
+
+
+@pytest.fixture
+def flush_logged() -> Iterator[Callable[[], str]]:
+    """Gives all that the log was told, with tracebacks."""
+    events: list[LogEvent] = []
+    globalLogPublisher.addObserver(events.append)  # type: ignore[arg-type]
+    yield lambda: "\n".join(
+        f"{formatEvent(event)} {event['log_failure'].getTraceback() if 'log_failure' in event else ''}"
+        for event in events
+    )
+    globalLogPublisher.removeObserver(events.append)  # type: ignore[arg-type]
