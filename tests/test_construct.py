@@ -103,9 +103,9 @@ def test_a_protocol_class_is_wrapped_and_gets_its_arguments_with_each_connection
     factory = stream_factory("shout", f"{_HERE}.Shout", {"times": 2})
     assert IProtocolFactory.providedBy(factory)
     built: Any = factory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 4000))
-    assert isinstance(built, Shout)
+    assert type(built) is Shout
     transport = StringTransport()
-    built.makeConnection(transport)
+    built.makeConnection(transport)  # type: ignore[no-untyped-call]
     built.dataReceived(b"hello")
     assert transport.value() == b"HELLOHELLO"
     assert built.factory is factory

@@ -95,6 +95,10 @@ class _Rig:
         self.reactor.advance(seconds)
 
 
+def _fired(deferred: Deferred[None]) -> bool:
+    return bool(deferred.called)
+
+
 @pytest.fixture
 def rig() -> _Rig:
     return _Rig()
@@ -107,9 +111,9 @@ def logged() -> Iterator[list[str]]:
     def observe(event: LogEvent) -> None:
         lines.append(formatEvent(event))
 
-    globalLogPublisher.addObserver(observe)
+    globalLogPublisher.addObserver(observe)  # type: ignore[arg-type]
     yield lines
-    globalLogPublisher.removeObserver(observe)
+    globalLogPublisher.removeObserver(observe)  # type: ignore[arg-type]
 
 
 @pytest.fixture(autouse=True)
@@ -182,7 +186,7 @@ def test_stopped_before_it_had_opened_is_no_failure(rig: _Rig, tmp_path: Path) -
     stopped = rig.stop()
     rig.two.opening.cancel()
     rig.turn()
-    assert stopped.called
+    assert _fired(stopped)
     assert rig.ended == []
 
 
@@ -200,10 +204,10 @@ def test_stop_is_listeners_then_connections_then_sinks(rig: _Rig) -> None:
     rig.turn(1)
     assert rig.asked[4:] == []
     rig.two.draining.callback(None)
-    assert not stopped.called
+    assert not _fired(stopped)
     rig.turn()
     assert rig.asked[4:] == ["sink a", "sink b"]
-    assert stopped.called
+    assert _fired(stopped)
     assert rig.reactor.getDelayedCalls() == []
 
 
@@ -226,7 +230,7 @@ def test_idle_it_stops_at_once(rig: _Rig) -> None:
     rig.daemon.startService()
     stopped = rig.stop()
     rig.turn()
-    assert stopped.called
+    assert _fired(stopped)
     assert "one abort" not in rig.asked
 
 
@@ -239,7 +243,7 @@ def test_after_the_grace_connections_are_dropped(rig: _Rig) -> None:
     rig.turn(0.5)
     rig.turn()
     assert rig.asked[-4:] == ["one abort", "two abort", "sink a", "sink b"]
-    assert stopped.called
+    assert _fired(stopped)
     assert rig.reactor.getDelayedCalls() == []
 
 
@@ -254,7 +258,7 @@ def test_a_second_signal_drops_connections_at_once(rig: _Rig, number: signal.Sig
     rig.turn()
     rig.turn()
     assert rig.asked[-4:] == ["one abort", "two abort", "sink a", "sink b"]
-    assert stopped.called
+    assert _fired(stopped)
 
 
 def test_more_signals_change_nothing(rig: _Rig) -> None:
@@ -265,7 +269,7 @@ def test_more_signals_change_nothing(rig: _Rig) -> None:
         signal.raise_signal(signal.SIGTERM)
     rig.turn()
     rig.turn()
-    assert stopped.called
+    assert _fired(stopped)
     assert rig.reactor.getDelayedCalls() == []
 
 
@@ -277,10 +281,10 @@ def test_a_listener_whose_end_never_comes_is_given_up(what: str, logged: list[st
     stopped = rig.stop()
     rig.turn(_GRACE)
     assert "one abort" in rig.asked
-    assert not stopped.called
+    assert not _fired(stopped)
     rig.turn(1)
     rig.turn()
-    assert stopped.called
+    assert _fired(stopped)
     assert rig.asked[-2:] == ["sink a", "sink b"]
     assert any("did not end" in line for line in logged)
     assert rig.reactor.getDelayedCalls() == []
@@ -298,7 +302,7 @@ def test_a_listener_that_fails_to_stop_hinders_nobody(logged: list[str]) -> None
     rig.daemon.startService()
     stopped = rig.stop()
     rig.turn()
-    assert stopped.called
+    assert _fired(stopped)
     assert rig.asked == ["one stop", "two stop", "one drain", "two drain", "sink a", "sink b"]
     assert "while stopping" in logged
 
@@ -311,7 +315,7 @@ def test_a_sink_that_fails_to_stop_hinders_no_other(rig: _Rig, logged: list[str]
     daemon.startService()
     stopped = daemon.stopService()
     rig.turn()
-    assert stopped.called
+    assert _fired(stopped)
     assert rig.asked == ["sink a", "sink b"]
     assert "while stopping" in logged
 

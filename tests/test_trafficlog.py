@@ -57,11 +57,11 @@ class _Log:
 
     @contextmanager
     def _watched(self) -> Iterator[None]:
-        globalLogPublisher.addObserver(self.events.append)
+        globalLogPublisher.addObserver(self.events.append)  # type: ignore[arg-type]
         try:
             yield
         finally:
-            globalLogPublisher.removeObserver(self.events.append)
+            globalLogPublisher.removeObserver(self.events.append)  # type: ignore[arg-type]
 
     def lines(self) -> list[str]:
         return [str(event["log_format"]).format(**event) for event in self.events]

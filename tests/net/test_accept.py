@@ -20,7 +20,7 @@ from zope.interface.verify import verifyObject
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IListeningPort, IProtocol, IProtocolFactory
-from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.protocol import Protocol
 from twisted.internet.task import deferLater
 from twisted.internet.testing import MemoryReactorClock
 
@@ -68,11 +68,12 @@ class _Echoes:
 
 
 def _listening(transport: str, path: Path, kind: type[socket.socket] = socket.socket) -> socket.socket:
-    family, where = {
+    wheres: dict[str, tuple[socket.AddressFamily, Any]] = {
         "tcp4": (socket.AF_INET, ("127.0.0.1", 0)),
         "tcp6": (socket.AF_INET6, ("::1", 0)),
         "unix": (socket.AF_UNIX, str(path / "sock")),
-    }[transport]
+    }
+    family, where = wheres[transport]
     sock = kind(family)
     sock.setblocking(False)
     sock.bind(where)
@@ -129,9 +130,12 @@ class _Rig:
             raise AssertionError("no answer came")
         return bytes(got)
 
-    async def end(self, factory: _Echoes | None = None) -> None:
+    def close_clients(self) -> None:
         for client in self._clients:
             client.close()
+
+    async def end(self, factory: _Echoes | None = None) -> None:
+        self.close_clients()
         if factory is not None:
             for echo in factory.built:
                 if echo.transport is not None:
@@ -152,7 +156,7 @@ def test_it_is_a_listening_port(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("transport", _TRANSPORTS)
-@pytest_twisted.ensureDeferred
+@pytest_twisted.ensureDeferred  # type: ignore[untyped-decorator]
 async def test_clients_are_served_and_a_stop_closes_the_socket(
     transport: str, tmp_path: Path, running: Any
 ) -> None:
@@ -172,7 +176,7 @@ async def test_clients_are_served_and_a_stop_closes_the_socket(
 
 
 @pytest.mark.parametrize("transport", _TRANSPORTS)
-@pytest_twisted.ensureDeferred
+@pytest_twisted.ensureDeferred  # type: ignore[untyped-decorator]
 async def test_those_inside_stay_when_it_stops(transport: str, tmp_path: Path, running: Any) -> None:
     factory = _Echoes()
     rig = _Rig(running, _listening(transport, tmp_path), factory)
@@ -185,7 +189,7 @@ async def test_those_inside_stay_when_it_stops(transport: str, tmp_path: Path, r
     await rig.end(factory)
 
 
-@pytest_twisted.ensureDeferred
+@pytest_twisted.ensureDeferred  # type: ignore[untyped-decorator]
 async def test_more_clients_than_one_turn_accepts_are_all_served(tmp_path: Path, running: Any) -> None:
     factory = _Echoes()
     rig = _Rig(running, _listening("unix", tmp_path), factory)
@@ -201,19 +205,19 @@ def test_one_turn_accepts_a_number_and_leaves_the_rest_for_the_next(tmp_path: Pa
     factory, reactor = _Echoes(), MemoryReactorClock()
     with _listening("unix", tmp_path) as sock:
         rig = _Rig(reactor, sock, factory)
-        clients = [rig.client() for _ in range(90)]
+        for _ in range(90):
+            rig.client()
         rig.port.doRead()
         assert len(factory.built) == 64
         rig.port.doRead()
         assert len(factory.built) == 90
         rig.port.doRead()
-        for client in clients:
-            client.close()
         _close(reactor, rig)
 
 
 def _close(reactor: MemoryReactorClock, rig: _Rig) -> None:
     """End a port, and what it accepted, in a reactor that does not run by itself."""
+    rig.close_clients()
     stopped = rig.port.stopListening()
     reactor.advance(0)
     assert stopped.called
@@ -226,7 +230,7 @@ def _close(reactor: MemoryReactorClock, rig: _Rig) -> None:
 
 
 @pytest.mark.parametrize("transport", ["tcp4", "tcp6"])
-@pytest_twisted.ensureDeferred
+@pytest_twisted.ensureDeferred  # type: ignore[untyped-decorator]
 async def test_addresses_are_the_clients_and_the_one_that_it_reached(
     transport: str, tmp_path: Path, running: Any
 ) -> None:
@@ -235,20 +239,18 @@ async def test_addresses_are_the_clients_and_the_one_that_it_reached(
     client = rig.client()
     await rig.until(lambda: factory.built)
     kind = IPv4Address if transport == "tcp4" else IPv6Address
-    port, inside = rig.port.getHost(), factory.built[0].transport
-    assert inside is not None
+    inside: Any = factory.built[0].transport
     for address, name in (
-        (port, rig.sock.getsockname()),
+        (rig.port.getHost(), rig.sock.getsockname()),
         (inside.getHost(), client.getpeername()),
         (inside.getPeer(), client.getsockname()),
         (factory.asked[0], client.getsockname()),
     ):
-        assert isinstance(address, kind)
-        assert (address.host, address.port) == name[:2]
+        assert (type(address), address.host, address.port) == (kind, *name[:2])
     await rig.end(factory)
 
 
-@pytest_twisted.ensureDeferred
+@pytest_twisted.ensureDeferred  # type: ignore[untyped-decorator]
 async def test_a_dual_stack_socket_serves_ipv4_clients(tmp_path: Path, running: Any) -> None:
     factory = _Echoes()
     sock = socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True)
@@ -256,8 +258,7 @@ async def test_a_dual_stack_socket_serves_ipv4_clients(tmp_path: Path, running: 
     rig = _Rig(running, sock, factory)
     with socket.create_connection(("127.0.0.1", sock.getsockname()[1])) as client:
         await rig.until(lambda: factory.built)
-        inside = factory.built[0].transport
-        assert inside is not None
+        inside: Any = factory.built[0].transport
         assert inside.getPeer().host == f"::ffff:{client.getsockname()[0]}"
         client.setblocking(False)
         client.send(b"x")
@@ -273,7 +274,7 @@ async def test_a_dual_stack_socket_serves_ipv4_clients(tmp_path: Path, running: 
         (b"\0netsvc-test-abstract", b"\0netsvc-test-abstract"),
     ],
 )
-@pytest_twisted.ensureDeferred
+@pytest_twisted.ensureDeferred  # type: ignore[untyped-decorator]
 async def test_a_unix_client_has_its_path_or_none(
     bound: bytes | None, known: bytes | None, tmp_path: Path, running: Any
 ) -> None:
@@ -302,7 +303,7 @@ def test_a_link_local_peer_keeps_its_scope() -> None:
     assert _with_scope(("192.0.2.1", 4000)) == ("192.0.2.1", 4000)
 
 
-@pytest_twisted.ensureDeferred
+@pytest_twisted.ensureDeferred  # type: ignore[untyped-decorator]
 async def test_tcp_answers_are_not_held_back(tmp_path: Path, running: Any) -> None:
     factory = _Echoes()
     rig = _Rig(running, _listening("tcp4", tmp_path), factory)
@@ -313,7 +314,7 @@ async def test_tcp_answers_are_not_held_back(tmp_path: Path, running: Any) -> No
     await rig.end(factory)
 
 
-@pytest_twisted.ensureDeferred
+@pytest_twisted.ensureDeferred  # type: ignore[untyped-decorator]
 async def test_a_descriptor_that_a_client_sends_is_not_kept(tmp_path: Path, running: Any) -> None:
     factory = _Echoes()
     rig = _Rig(running, _listening("unix", tmp_path), factory)
@@ -335,7 +336,7 @@ async def test_a_descriptor_that_a_client_sends_is_not_kept(tmp_path: Path, runn
     await rig.end(factory)
 
 
-@pytest_twisted.ensureDeferred
+@pytest_twisted.ensureDeferred  # type: ignore[untyped-decorator]
 async def test_whom_the_factory_refuses_is_closed(tmp_path: Path, running: Any) -> None:
     class Refusing(_Echoes):
         def buildProtocol(self, addr: IAddress) -> IProtocol | None:
@@ -369,7 +370,7 @@ class _FailsAtFirst(_Echoes):
 
 @pytest.mark.parametrize("how", ["building", "connecting"])
 @pytest.mark.parametrize("transport", ["tcp4", "unix"])
-@pytest_twisted.ensureDeferred
+@pytest_twisted.ensureDeferred  # type: ignore[untyped-decorator]
 async def test_a_connection_that_fails_as_it_begins_ends_and_the_port_goes_on(
     how: str, transport: str, tmp_path: Path, running: Any, flush_logged: Callable[[], str]
 ) -> None:
@@ -388,15 +389,20 @@ async def test_a_connection_that_fails_as_it_begins_ends_and_the_port_goes_on(
 
 
 class _Scripted(socket.socket):
-    """A socket whose next accepts fail as a test wants it; the list is of the class, for there is one."""
+    """A socket whose next accepts fail as a test wants it: the numbers of the errors, 0 for none."""
 
-    errors: list[int] = []
+    errors: list[int]
 
     def accept(self) -> tuple[socket.socket, Any]:
-        if self.errors:
-            number = self.errors.pop(0)
+        number = self.errors.pop(0) if self.errors else 0
+        if number:
             raise OSError(number, os.strerror(number))
         return super().accept()
+
+
+def _script(rig: _Rig, *numbers: int) -> None:
+    assert isinstance(rig.sock, _Scripted)
+    rig.sock.errors = list(numbers)
 
 
 @pytest.fixture
@@ -404,8 +410,8 @@ def scripted(tmp_path: Path) -> Iterator[tuple[_Rig, MemoryReactorClock, _Echoes
     factory, reactor = _Echoes(), MemoryReactorClock()
     with _listening("unix", tmp_path, _Scripted) as sock:
         rig = _Rig(reactor, sock, factory)
+        _script(rig)
         yield rig, reactor, factory
-        _Scripted.errors = []
         _close(reactor, rig)
 
 
@@ -416,7 +422,7 @@ _Made = tuple[_Rig, MemoryReactorClock, _Echoes]
 def test_a_client_that_is_gone_before_it_is_accepted_delays_nobody(scripted: _Made, number: int) -> None:
     rig, _, factory = scripted
     rig.client()
-    _Scripted.errors = [number, number]
+    _script(rig, number, number)
     rig.port.doRead()
     assert len(factory.built) == 1
 
@@ -427,7 +433,7 @@ def test_when_the_system_cannot_accept_it_rests_with_one_line_and_then_goes_on(
 ) -> None:
     rig, reactor, factory = scripted
     rig.client()
-    _Scripted.errors = [number]
+    _script(rig, number)
     rig.port.doRead()
     assert rig.port not in reactor.getReaders()
     assert flush_logged().count("cannot accept") == 1
@@ -441,8 +447,7 @@ def test_out_of_descriptors_one_newcomer_after_the_other_is_closed_and_told(scri
     rig, reactor, factory = scripted
     clients = [rig.client() for _ in range(2)]
     # The last one: nobody waits, which shows only once there is a descriptor.
-    _Scripted.errors = [errno.EMFILE, 0, errno.ENFILE, 0, errno.EMFILE]
-    _Scripted.accept = _accept_or_raise  # type: ignore[method-assign]
+    _script(rig, errno.EMFILE, 0, errno.ENFILE, 0, errno.EMFILE)
     rig.port.doRead()
     assert [client.recv(1) for client in clients] == [b"", b""]
     assert len(rig.turned_away) == 2
@@ -450,18 +455,10 @@ def test_out_of_descriptors_one_newcomer_after_the_other_is_closed_and_told(scri
     assert rig.port in reactor.getReaders()
 
 
-def _accept_or_raise(self: _Scripted) -> tuple[socket.socket, Any]:
-    """0 in the script is an accept that succeeds."""
-    number = self.errors.pop(0) if self.errors else 0
-    if number:
-        raise OSError(number, os.strerror(number))
-    return socket.socket.accept(self)
-
-
 def test_without_even_a_spare_descriptor_it_rests(scripted: _Made, flush_logged: Callable[[], str]) -> None:
     rig, reactor, factory = scripted
     rig.client()
-    _Scripted.errors = [errno.EMFILE, errno.EMFILE]
+    _script(rig, errno.EMFILE, errno.EMFILE)
     rig.port.doRead()
     assert rig.port not in reactor.getReaders()
     assert flush_logged().count("cannot accept") == 1
@@ -474,7 +471,7 @@ def test_without_even_a_spare_descriptor_it_rests(scripted: _Made, flush_logged:
 def test_a_port_that_rests_can_be_stopped(scripted: _Made) -> None:
     rig, reactor, _ = scripted
     rig.client()
-    _Scripted.errors = [errno.ENOMEM]
+    _script(rig, errno.ENOMEM)
     rig.port.doRead()
     rig.port.stopListening()
     reactor.advance(0)

@@ -30,8 +30,7 @@ _HEADER = ProxyArrival(1, "198.51.100.7", 5000, "203.0.113.1", 80, via="")
 
 
 def _transport(peer: IAddress, host: IAddress) -> Any:
-    # StringTransport is annotated for IPv4 alone; it takes and gives any address.
-    return StringTransport(hostAddress=host, peerAddress=peer)  # type: ignore[arg-type]
+    return StringTransport(hostAddress=host, peerAddress=peer)
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,10 @@ GOOD = {
         build_v2(0x31, bytes(108) + b"\0proxy".ljust(108, b"\0")),
         ProxyArrival(2, "", None, "@proxy", None, ""),
     ),
+    "v2 UNIX whose path is not UTF-8": (
+        build_v2(0x31, b"/run/caf\xe9".ljust(108, b"\0") + bytes(108)),
+        ProxyArrival(2, "/run/caf\\xe9", None, "", None, ""),
+    ),
     "v2 LOCAL": (build_v2(0x00, b"", 0x20), ProxyArrival(2, None, None, None, None, "")),
     "v2 LOCAL with a body to skip": (
         build_v2(0xFF, b"\xff" * 40, 0x20),

@@ -1,0 +1,1 @@
+"""Measurements of netsvc beside peers, in one run; see README.md here."""
