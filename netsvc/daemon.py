@@ -23,7 +23,7 @@ from twisted.python.failure import Failure
 
 from netsvc.net.listener import Listener
 from netsvc.net.machine import beyond_loopback
-from netsvc.signals import on_signals
+from netsvc.signals import after_first_signal, on_signals
 
 _log = Logger()
 
@@ -69,6 +69,8 @@ class Daemon(Service):
     def startService(self) -> None:
         """See `IService`."""
         Service.startService(self)
+        # Not before, because it is as it begins to run that the reactor takes the signals.
+        self._reactor.callWhenRunning(after_first_signal, self._abort_soon)
         starting = [maybeDeferred(listener.start) for listener in self.listeners]
         DeferredList(starting, consumeErrors=True).addCallback(self._started).addErrback(self._fail)
 
@@ -78,7 +80,7 @@ class Daemon(Service):
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
-        restore = on_signals(lambda: self._reactor.callFromThread(self._abort))
+        restore = on_signals(self._abort_soon)
         patience = self._reactor.callLater(self._grace, self._abort)
         ended = Deferred.fromCoroutine(self._end_listeners())
         await DeferredList([ended, self._given_up], fireOnOneCallback=True)
@@ -93,6 +95,9 @@ class Daemon(Service):
     async def _end_listeners(self) -> None:
         await _all(listener.stop_accepting for listener in self.listeners)
         await _all(listener.drain for listener in self.listeners)
+
+    def _abort_soon(self) -> None:
+        self._reactor.callFromThread(self._abort)
 
     def _abort(self) -> None:
         # First, because the last listener may end, and the whole stop with it, from within its abort.

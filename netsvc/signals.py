@@ -1,8 +1,9 @@
 """
-A second SIGTERM or SIGINT while the daemon stops.
+A second SIGTERM or SIGINT.
 
 The first one is Twisted's to take; it asks the reactor to stop. A second one would ask again and only earn an
-error in the log, so while it stops the daemon takes them itself.
+error in the log, so the daemon takes that itself: from the first one on, which may be long before the reactor
+gets to stopping, and all of them while it stops.
 """
 
 from __future__ import annotations
@@ -11,8 +12,36 @@ import signal
 import threading
 from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
 _STOPPING = (signal.SIGTERM, signal.SIGINT)
+
+
+def after_first_signal(call: Callable[[], object]) -> None:
+    """
+    Leave the next SIGTERM or SIGINT to whoever takes it now, and have a function called for each one after it.
+
+    @param call: called in the main thread, between any two steps of the program. A signal that nobody in
+        Python takes is left as it is; outside the main thread nothing is changed.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    first: list[int] = []
+
+    def taking(former: Callable[[int, FrameType | None], Any]) -> Callable[[int, FrameType | None], None]:
+        def take(number: int, frame: FrameType | None) -> None:
+            if first:
+                call()
+            else:
+                first.append(number)
+                former(number, frame)
+
+        return take
+
+    for number in _STOPPING:
+        former = signal.getsignal(number)
+        if callable(former):
+            signal.signal(number, taking(former))
 
 
 def on_signals(call: Callable[[], object]) -> Callable[[], None]:

@@ -29,6 +29,9 @@ class _Reactor(Clock):
     def callFromThread(self, call: Callable[[], object]) -> None:
         self.callLater(0, call)
 
+    def callWhenRunning(self, call: Callable[..., object], *arguments: object) -> None:
+        """Signals are sent here while the daemon stops only; it takes those before with this."""
+
 
 class _Fake:
     """

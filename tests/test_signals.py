@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from netsvc.signals import on_signals
+from netsvc.signals import after_first_signal, on_signals
 
 _BOTH = (signal.SIGTERM, signal.SIGINT)
 
@@ -71,3 +71,21 @@ def test_outside_the_main_thread_nothing_is_changed() -> None:
     thread.start()
     thread.join()
     assert seen == before
+
+
+@pytest.mark.parametrize("second", _BOTH)
+def test_the_first_signal_is_left_to_whoever_took_it_and_later_ones_call(second: signal.Signals) -> None:
+    told: list[object] = []
+    for number in _BOTH:
+        signal.signal(number, lambda number, frame: told.append(number))
+    after_first_signal(lambda: told.append("called"))
+    signal.raise_signal(signal.SIGTERM)
+    signal.raise_signal(second)
+    signal.raise_signal(signal.SIGTERM)
+    assert told == [signal.SIGTERM, "called", "called"]
+
+
+def test_a_signal_that_nobody_in_python_takes_is_left_as_it_is() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    after_first_signal(lambda: None)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
