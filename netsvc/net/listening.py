@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IProtocolFactory, IReactorTime
@@ -13,8 +13,30 @@ from netsvc.net.addresses import parse
 from netsvc.net.admission import Admission
 from netsvc.settings import Limits
 
-if TYPE_CHECKING:
-    from netsvc.net.guard import Guard
+
+class Guarded(Protocol):
+    """
+    A connection, as its listener knows it; see `netsvc.net.connection.Connection`.
+
+    @ivar bytes_in: bytes that the service received.
+    @ivar bytes_out: bytes that it wrote.
+    @ivar seen: the sum of both when somebody last looked.
+    @ivar quiet_since: when the sum was last seen to have changed.
+    """
+
+    bytes_in: int
+    bytes_out: int
+    seen: int
+    quiet_since: float
+
+    def time_out_idle(self) -> None:
+        """No byte has moved for the idle time."""
+
+    def drain(self) -> None:
+        """Send what is buffered and close."""
+
+    def abort(self) -> None:
+        """Drop the connection now."""
 
 
 class Listening:
@@ -63,7 +85,7 @@ class Listening:
         self.first = first
         self.over_endpoint = over_endpoint
         self.admission = Admission(limits, clock.seconds)
-        self.guards: set[Guard] = set()
+        self.guards: set[Guarded] = set()
         self._empty: list[Deferred[None]] = []
 
     def may_be_proxy(self, address: str, port: int | None) -> bool:
@@ -71,7 +93,7 @@ class Listening:
         known = parse(address)
         return port is None or (known is not None and known in self.limits.proxies)
 
-    def forget(self, guard: Guard) -> None:
+    def forget(self, guard: Guarded) -> None:
         """A connection is gone."""
         self.guards.discard(guard)
         if not self.guards:

@@ -36,19 +36,23 @@ def disconnecting(
         yield daemon, Dial(daemon, certificates.ca)
 
 
-@TRANSPORTS
 def test_a_first_message_that_asks_for_it_is_answered_with_a_reset(
-    disconnecting: tuple[Daemon, Dial], transport: str
+    disconnecting: tuple[Daemon, Dial],
 ) -> None:
     _, dial = disconnecting
-    with dial("echo", transport) as sock:
+    with dial("echo") as sock:
         sock.sendall(b"please go away now")
-        if transport == "unix":
-            # A UNIX socket has no reset of its own.
-            assert read_all(sock) == b""
-        else:
-            with pytest.raises(ConnectionResetError):
-                read_all(sock)
+        with pytest.raises(ConnectionResetError):
+            read_all(sock)
+    # `ssl` calls a reset an early end.
+    with dial.tls("echo") as stream:
+        stream.sock.sendall(stream.seal(b"please go away now"))
+        with pytest.raises(ConnectionResetError):
+            stream.read_all()
+    # A UNIX socket knows no reset as long as everything was read.
+    with dial("echo", "unix") as sock:
+        sock.sendall(b"please go away now")
+        assert read_all(sock) == b""
 
 
 @TRANSPORTS
