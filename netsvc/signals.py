@@ -19,7 +19,7 @@ _STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 def after_first_signal(call: Callable[[], object]) -> None:
     """
-    Leave the next SIGTERM or SIGINT to whoever takes it now, and have a function called for each one after it.
+    Leave the next SIGTERM or SIGINT to whoever takes it now, and have a function called for each later one.
 
     @param call: called in the main thread, between any two steps of the program. A signal that nobody in
         Python takes is left as it is; outside the main thread nothing is changed.

@@ -170,7 +170,11 @@ class Connection:
             return
         if not streaming:
             clock = self._listening.clock
-            producer = PulledProducer(producer, lambda call: clock.callLater(0, call))  # type: ignore[arg-type]
+            producer = PulledProducer(
+                producer,  # type: ignore[arg-type]
+                lambda call: clock.callLater(0, call),
+                lambda: self._abort("error"),
+            )
         self._producer = producer
         if self._stalled:
             self._producer.pauseProducing()

@@ -13,20 +13,28 @@ from collections.abc import Callable
 from zope.interface import implementer
 
 from twisted.internet.interfaces import IDelayedCall, IPullProducer, IPushProducer
+from twisted.logger import Logger
 
 
 @implementer(IPushProducer)
 class PulledProducer:
     """Asks a pull producer for one piece in each turn of the reactor."""
 
+    _log = Logger()
+
     def __init__(
-        self, producer: IPullProducer, next_turn: Callable[[Callable[[], None]], IDelayedCall]
+        self,
+        producer: IPullProducer,
+        next_turn: Callable[[Callable[[], None]], IDelayedCall],
+        failed: Callable[[], None],
     ) -> None:
         """
         @param producer: what is asked.
         @param next_turn: calls a function in the reactor's next turn.
+        @param failed: called when the producer raised instead of producing, which is in the log then.
         """
         self._producer = producer
+        self._failed = failed
         self._next_turn = next_turn
         self._call: IDelayedCall | None = None
         self._paused = True
@@ -51,6 +59,11 @@ class PulledProducer:
 
     def _pull(self) -> None:
         self._call = None
-        self._producer.resumeProducing()
+        try:
+            self._producer.resumeProducing()
+        except Exception:  # noqa: BLE001 - it may be anybody's; its fault ends its own connection only
+            self._log.failure("a producer failed")
+            self._failed()
+            return
         if not self._paused:
             self.resumeProducing()

@@ -131,14 +131,17 @@ def _measured(traffic: Callable[[Facts, int], None]) -> tuple[int, int]:
     ring, facts = Ring(_PLENTY), Facts()
     facts.subscribe(ring)
     gc.collect()
+    traced_already = tracemalloc.is_tracing()
     tracemalloc.start()
     try:
+        before, _ = tracemalloc.get_traced_memory()
         for number in range(1000, 6000):
             traffic(facts, number)
-        used, _ = tracemalloc.get_traced_memory()
+        after, _ = tracemalloc.get_traced_memory()
     finally:
-        tracemalloc.stop()
-    return used, ring.size
+        if not traced_already:
+            tracemalloc.stop()
+    return after - before, ring.size
 
 
 def test_what_it_counts_is_at_least_what_the_memory_really_is() -> None:

@@ -6,141 +6,24 @@ import array
 import errno
 import os
 import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_twisted  # type: ignore[import-untyped]
-from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress, IListeningPort, IProtocol, IProtocolFactory
-from twisted.internet.protocol import Protocol
-from twisted.internet.task import deferLater
+from twisted.internet.interfaces import IAddress, IListeningPort, IProtocol
 from twisted.internet.testing import MemoryReactorClock
 
-from netsvc.net.accept import AcceptPort, _with_scope
+from netsvc.net.accept import _with_scope
+from tests.net.accept_rig import Echoes, Rig, listening
 
 pytestmark = pytest.mark.live
 
 _TRANSPORTS = ("tcp4", "tcp6", "unix")
-
-
-class _Echo(Protocol):
-    def __init__(self) -> None:
-        self.lost: Deferred[None] = Deferred()
-
-    def dataReceived(self, data: bytes) -> None:
-        self._transport.write(data)
-
-    def connectionLost(self, reason: object = None) -> None:
-        self.lost.callback(None)
-
-    @property
-    def _transport(self) -> Any:
-        return self.transport
-
-
-@implementer(IProtocolFactory)
-class _Echoes:
-    """Builds echoes and keeps what it built."""
-
-    def __init__(self) -> None:
-        self.built: list[_Echo] = []
-        self.asked: list[IAddress] = []
-        self.running = 0
-
-    def buildProtocol(self, addr: IAddress) -> IProtocol | None:
-        self.asked.append(addr)
-        self.built.append(_Echo())
-        return self.built[-1]
-
-    def doStart(self) -> None:
-        self.running += 1
-
-    def doStop(self) -> None:
-        self.running -= 1
-
-
-def _listening(transport: str, path: Path, kind: type[socket.socket] = socket.socket) -> socket.socket:
-    wheres: dict[str, tuple[socket.AddressFamily, Any]] = {
-        "tcp4": (socket.AF_INET, ("127.0.0.1", 0)),
-        "tcp6": (socket.AF_INET6, ("::1", 0)),
-        "unix": (socket.AF_UNIX, str(path / "sock")),
-    }
-    family, where = wheres[transport]
-    sock = kind(family)
-    sock.setblocking(False)
-    sock.bind(where)
-    sock.listen(100)
-    return sock
-
-
-class _Rig:
-    """A port, started in a reactor, and its clients."""
-
-    def __init__(
-        self, reactor: Any, sock: socket.socket, factory: IProtocolFactory, start: bool = True
-    ) -> None:
-        self.reactor = reactor
-        self.sock = sock
-        self.turned_away: list[IAddress] = []
-        self.port = AcceptPort(sock, factory, reactor, self.turned_away.append)
-        self._clients: list[socket.socket] = []
-        if start:
-            self.port.startListening()
-
-    def client(self, bound: str | bytes | None = None) -> socket.socket:
-        client = socket.socket(self.sock.family)
-        self._clients.append(client)
-        if bound is not None:
-            client.bind(bound)
-        client.connect(self.sock.getsockname())
-        client.setblocking(False)
-        return client
-
-    async def until(self, true: Callable[[], object]) -> None:
-        """Let the reactor run until something holds."""
-        for _ in range(5000):
-            if true():
-                return
-            await deferLater(self.reactor, 0.001)
-        raise AssertionError("it never came to hold")
-
-    async def answer(self, client: socket.socket, length: int) -> bytes:
-        """Read so many bytes, or up to the end; a reset is an end."""
-        got = bytearray()
-        for _ in range(5000):
-            try:
-                data = client.recv(length - len(got))
-            except BlockingIOError:
-                await deferLater(self.reactor, 0.001)
-                continue
-            except ConnectionResetError:
-                break
-            got += data
-            if not data or len(got) == length:
-                break
-        else:
-            raise AssertionError("no answer came")
-        return bytes(got)
-
-    def close_clients(self) -> None:
-        for client in self._clients:
-            client.close()
-
-    async def end(self, factory: _Echoes | None = None) -> None:
-        self.close_clients()
-        if factory is not None:
-            for echo in factory.built:
-                if echo.transport is not None:
-                    await echo.lost
-        await self.port.stopListening()
 
 
 @pytest.fixture
@@ -151,8 +34,8 @@ def running() -> Any:
 
 
 def test_it_is_a_listening_port(tmp_path: Path) -> None:
-    with _listening("tcp4", tmp_path) as sock:
-        assert verifyObject(IListeningPort, _Rig(MemoryReactorClock(), sock, _Echoes(), start=False).port)
+    with listening("tcp4", tmp_path) as sock:
+        assert verifyObject(IListeningPort, Rig(MemoryReactorClock(), sock, Echoes(), start=False).port)
 
 
 @pytest.mark.parametrize("transport", _TRANSPORTS)
@@ -160,8 +43,8 @@ def test_it_is_a_listening_port(tmp_path: Path) -> None:
 async def test_clients_are_served_and_a_stop_closes_the_socket(
     transport: str, tmp_path: Path, running: Any
 ) -> None:
-    factory = _Echoes()
-    rig = _Rig(running, _listening(transport, tmp_path), factory)
+    factory = Echoes()
+    rig = Rig(running, listening(transport, tmp_path), factory)
     assert factory.running == 1
     one, other = rig.client(), rig.client()
     one.send(b"one")
@@ -178,8 +61,8 @@ async def test_clients_are_served_and_a_stop_closes_the_socket(
 @pytest.mark.parametrize("transport", _TRANSPORTS)
 @pytest_twisted.ensureDeferred  # type: ignore[untyped-decorator]
 async def test_those_inside_stay_when_it_stops(transport: str, tmp_path: Path, running: Any) -> None:
-    factory = _Echoes()
-    rig = _Rig(running, _listening(transport, tmp_path), factory)
+    factory = Echoes()
+    rig = Rig(running, listening(transport, tmp_path), factory)
     client = rig.client()
     client.send(b"a")
     assert await rig.answer(client, 1) == b"a"
@@ -191,8 +74,8 @@ async def test_those_inside_stay_when_it_stops(transport: str, tmp_path: Path, r
 
 @pytest_twisted.ensureDeferred  # type: ignore[untyped-decorator]
 async def test_more_clients_than_one_turn_accepts_are_all_served(tmp_path: Path, running: Any) -> None:
-    factory = _Echoes()
-    rig = _Rig(running, _listening("unix", tmp_path), factory)
+    factory = Echoes()
+    rig = Rig(running, listening("unix", tmp_path), factory)
     clients = [rig.client() for _ in range(90)]
     await rig.until(lambda: len(factory.built) == 90)
     for client in clients:
@@ -202,9 +85,9 @@ async def test_more_clients_than_one_turn_accepts_are_all_served(tmp_path: Path,
 
 
 def test_one_turn_accepts_a_number_and_leaves_the_rest_for_the_next(tmp_path: Path) -> None:
-    factory, reactor = _Echoes(), MemoryReactorClock()
-    with _listening("unix", tmp_path) as sock:
-        rig = _Rig(reactor, sock, factory)
+    factory, reactor = Echoes(), MemoryReactorClock()
+    with listening("unix", tmp_path) as sock:
+        rig = Rig(reactor, sock, factory)
         for _ in range(90):
             rig.client()
         rig.port.doRead()
@@ -215,14 +98,14 @@ def test_one_turn_accepts_a_number_and_leaves_the_rest_for_the_next(tmp_path: Pa
         _close(reactor, rig)
 
 
-def _close(reactor: MemoryReactorClock, rig: _Rig) -> None:
+def _close(reactor: MemoryReactorClock, rig: Rig) -> None:
     """End a port, and what it accepted, in a reactor that does not run by itself."""
     rig.close_clients()
     stopped = rig.port.stopListening()
     reactor.advance(0)
     assert stopped.called
     for reader in list(reactor.getReaders()):
-        reader.loseConnection()
+        reader.abortConnection()
         reactor.advance(0)
     reactor.advance(0)
     assert reactor.getReaders() == []
@@ -234,28 +117,29 @@ def _close(reactor: MemoryReactorClock, rig: _Rig) -> None:
 async def test_addresses_are_the_clients_and_the_one_that_it_reached(
     transport: str, tmp_path: Path, running: Any
 ) -> None:
-    factory = _Echoes()
-    rig = _Rig(running, _listening(transport, tmp_path), factory)
+    factory = Echoes()
+    rig = Rig(running, listening(transport, tmp_path), factory)
     client = rig.client()
     await rig.until(lambda: factory.built)
     kind = IPv4Address if transport == "tcp4" else IPv6Address
     inside: Any = factory.built[0].transport
-    for address, name in (
+    told: list[tuple[Any, Any]] = [
         (rig.port.getHost(), rig.sock.getsockname()),
         (inside.getHost(), client.getpeername()),
         (inside.getPeer(), client.getsockname()),
         (factory.asked[0], client.getsockname()),
-    ):
+    ]
+    for address, name in told:
         assert (type(address), address.host, address.port) == (kind, *name[:2])
     await rig.end(factory)
 
 
 @pytest_twisted.ensureDeferred  # type: ignore[untyped-decorator]
 async def test_a_dual_stack_socket_serves_ipv4_clients(tmp_path: Path, running: Any) -> None:
-    factory = _Echoes()
+    factory = Echoes()
     sock = socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True)
     sock.setblocking(False)
-    rig = _Rig(running, sock, factory)
+    rig = Rig(running, sock, factory)
     with socket.create_connection(("127.0.0.1", sock.getsockname()[1])) as client:
         await rig.until(lambda: factory.built)
         inside: Any = factory.built[0].transport
@@ -282,8 +166,8 @@ async def test_a_unix_client_has_its_path_or_none(
         bound = known = os.fsencode(tmp_path) + b"/" + bound
     if bound is not None and bound.startswith(b"\0"):
         bound = known = bound + b"%d" % os.getpid()
-    factory = _Echoes()
-    rig = _Rig(running, _listening("unix", tmp_path), factory)
+    factory = Echoes()
+    rig = Rig(running, listening("unix", tmp_path), factory)
     rig.client(bound)
     await rig.until(lambda: factory.built)
     inside: Any = factory.built[0].transport
@@ -305,8 +189,8 @@ def test_a_link_local_peer_keeps_its_scope() -> None:
 
 @pytest_twisted.ensureDeferred  # type: ignore[untyped-decorator]
 async def test_tcp_answers_are_not_held_back(tmp_path: Path, running: Any) -> None:
-    factory = _Echoes()
-    rig = _Rig(running, _listening("tcp4", tmp_path), factory)
+    factory = Echoes()
+    rig = Rig(running, listening("tcp4", tmp_path), factory)
     rig.client()
     await rig.until(lambda: factory.built)
     inside: Any = factory.built[0].transport
@@ -316,8 +200,8 @@ async def test_tcp_answers_are_not_held_back(tmp_path: Path, running: Any) -> No
 
 @pytest_twisted.ensureDeferred  # type: ignore[untyped-decorator]
 async def test_a_descriptor_that_a_client_sends_is_not_kept(tmp_path: Path, running: Any) -> None:
-    factory = _Echoes()
-    rig = _Rig(running, _listening("unix", tmp_path), factory)
+    factory = Echoes()
+    rig = Rig(running, listening("unix", tmp_path), factory)
     client = rig.client()
     client.send(b"x")
     assert await rig.answer(client, 1) == b"x"
@@ -338,16 +222,16 @@ async def test_a_descriptor_that_a_client_sends_is_not_kept(tmp_path: Path, runn
 
 @pytest_twisted.ensureDeferred  # type: ignore[untyped-decorator]
 async def test_whom_the_factory_refuses_is_closed(tmp_path: Path, running: Any) -> None:
-    class Refusing(_Echoes):
+    class Refusing(Echoes):
         def buildProtocol(self, addr: IAddress) -> IProtocol | None:
             return None
 
-    rig = _Rig(running, _listening("tcp4", tmp_path), Refusing())
+    rig = Rig(running, listening("tcp4", tmp_path), Refusing())
     assert await rig.answer(rig.client(), 1) == b""
     await rig.end()
 
 
-class _FailsAtFirst(_Echoes):
+class _FailsAtFirst(Echoes):
     """Raises for its first client, in one way or another."""
 
     def __init__(self, how: str) -> None:
@@ -375,7 +259,7 @@ async def test_a_connection_that_fails_as_it_begins_ends_and_the_port_goes_on(
     how: str, transport: str, tmp_path: Path, running: Any, flush_logged: Callable[[], str]
 ) -> None:
     factory = _FailsAtFirst(how)
-    rig = _Rig(running, _listening(transport, tmp_path), factory)
+    rig = Rig(running, listening(transport, tmp_path), factory)
     before = len(os.listdir("/proc/self/fd"))
     first = rig.client()
     assert await rig.answer(first, 1) == b""
@@ -400,22 +284,22 @@ class _Scripted(socket.socket):
         return super().accept()
 
 
-def _script(rig: _Rig, *numbers: int) -> None:
+def _script(rig: Rig, *numbers: int) -> None:
     assert isinstance(rig.sock, _Scripted)
     rig.sock.errors = list(numbers)
 
 
 @pytest.fixture
-def scripted(tmp_path: Path) -> Iterator[tuple[_Rig, MemoryReactorClock, _Echoes]]:
-    factory, reactor = _Echoes(), MemoryReactorClock()
-    with _listening("unix", tmp_path, _Scripted) as sock:
-        rig = _Rig(reactor, sock, factory)
+def scripted(tmp_path: Path) -> Iterator[tuple[Rig, MemoryReactorClock, Echoes]]:
+    factory, reactor = Echoes(), MemoryReactorClock()
+    with listening("unix", tmp_path, _Scripted) as sock:
+        rig = Rig(reactor, sock, factory)
         _script(rig)
         yield rig, reactor, factory
         _close(reactor, rig)
 
 
-_Made = tuple[_Rig, MemoryReactorClock, _Echoes]
+_Made = tuple[Rig, MemoryReactorClock, Echoes]
 
 
 @pytest.mark.parametrize("number", [errno.ECONNABORTED, errno.EPERM, errno.EPROTO, errno.EINTR])
@@ -480,131 +364,15 @@ def test_a_port_that_rests_can_be_stopped(scripted: _Made) -> None:
 
 
 def test_a_port_that_never_started_closes_its_socket(tmp_path: Path) -> None:
-    class Failing(_Echoes):
+    class Failing(Echoes):
         def doStart(self) -> None:
             raise RuntimeError("cannot start")
 
     reactor = MemoryReactorClock()
-    rig = _Rig(reactor, _listening("tcp4", tmp_path), Failing(), start=False)
+    rig = Rig(reactor, listening("tcp4", tmp_path), Failing(), start=False)
     before = len(os.listdir("/proc/self/fd"))
     with pytest.raises(RuntimeError, match="cannot start"):
         rig.port.startListening()
     assert rig.port.stopListening().called
     assert rig.port.fileno() == -1
     assert len(os.listdir("/proc/self/fd")) == before - 1
-
-
-# Descriptors cannot run out in the tests' own process without harming others: a process of its own serves.
-_SERVER = """
-import os, resource, socket, sys
-resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
-from twisted.internet import reactor, stdio
-from twisted.internet.protocol import Factory, Protocol
-from twisted.logger import globalLogPublisher
-from twisted.protocols.basic import LineReceiver
-from twisted.protocols.wire import Echo
-from netsvc.net.accept import AcceptPort
-
-away, logged = [], []
-
-class Talk(LineReceiver):
-    delimiter = b"\\n"
-    def lineReceived(self, line):
-        self.sendLine(b"%d %d" % (len(away), len(logged)))
-    def connectionLost(self, reason):
-        reactor.stop()
-
-sock = socket.socket(getattr(socket, sys.argv[1]))
-sock.bind(sys.argv[2] if sys.argv[1] == "AF_UNIX" else ("127.0.0.1", 0))
-sock.listen(1000)
-sock.setblocking(False)
-globalLogPublisher.addObserver(logged.append)
-AcceptPort(sock, Factory.forProtocol(Echo), reactor, away.append).startListening()
-logged.clear()
-name = sock.getsockname()
-print(name if sys.argv[1] == "AF_UNIX" else name[1], flush=True)
-stdio.StandardIO(Talk())
-reactor.run()
-"""
-
-
-class _Server:
-    """A server in a process that has 64 descriptors."""
-
-    def __init__(self, family: socket.AddressFamily, path: Path) -> None:
-        self._family = family
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _SERVER, family.name, str(path / "sock")],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            bufsize=1,
-        )
-        name = self._line()
-        self._address: Any = name if family == socket.AF_UNIX else ("127.0.0.1", int(name))
-
-    def connect(self) -> socket.socket:
-        client = socket.socket(self._family)
-        client.settimeout(30)
-        client.connect(self._address)
-        return client
-
-    def counts(self) -> tuple[int, int]:
-        """How many clients were turned away, and how many lines the log has."""
-        assert self._process.stdin is not None
-        self._process.stdin.write("?\n")
-        away, logged = self._line().split()
-        return int(away), int(logged)
-
-    def close(self) -> None:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.close()
-        self._process.stdout.close()
-        self._process.kill()
-        self._process.wait()
-
-    def _line(self) -> str:
-        assert self._process.stdout is not None
-        return self._process.stdout.readline().strip()
-
-
-@pytest.fixture(params=["AF_INET", "AF_UNIX"])
-def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[_Server]:
-    made = _Server(socket.AddressFamily[request.param], tmp_path)
-    yield made
-    made.close()
-
-
-def _is_inside(client: socket.socket) -> bool:
-    """Whether a client is answered; one that is turned away finds the connection closed, or reset."""
-    try:
-        client.sendall(b"x")
-        return client.recv(1) == b"x"
-    except (BrokenPipeError, ConnectionResetError):
-        return False
-
-
-def test_out_of_descriptors_those_inside_go_on_newcomers_are_closed_and_it_recovers(server: _Server) -> None:
-    clients = [server.connect() for _ in range(200)]
-    inside = [client for client in clients if _is_inside(client)]
-    assert 30 < len(inside) < 64
-    turned_away = len(clients) - len(inside)
-    assert server.counts() == (turned_away, 0)
-    assert all(_is_inside(client) for client in inside)
-    for client in clients:
-        if client not in inside:
-            client.close()
-    inside.pop().close()
-    for _ in range(1000):
-        # The place is free when the server has seen its client go.
-        newcomer = server.connect()
-        if _is_inside(newcomer):
-            break
-        newcomer.close()
-    else:
-        pytest.fail("it never recovered")
-    assert all(_is_inside(client) for client in inside)
-    newcomer.close()
-    for client in inside:
-        client.close()

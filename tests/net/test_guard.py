@@ -135,7 +135,7 @@ def test_ipv4_in_ipv6_is_folded_for_limits_facts_and_service() -> None:
 def test_a_unix_client_has_no_address_to_limit() -> None:
     rig = Rig(limits=Limits(per_address=1, allow=Networks.of("203.0.113.0/24")))
     for _ in range(3):
-        assert not rig.connect(UNIXAddress(None))[1].aborted  # type: ignore[no-untyped-call]
+        assert not rig.connect(UNIXAddress(None))[1].aborted
     assert rig.facts[0].origin.address == ""
     assert rig.facts[0].origin.port is None
 
@@ -352,6 +352,22 @@ def test_a_pull_producer_gives_a_piece_a_turn_while_the_client_reads() -> None:
     assert wire.sent() == b"piece" * 3
     rig.lose(guard)
     assert rig.clock.getDelayedCalls() == []
+
+
+def test_a_pull_producer_that_fails_ends_its_connection(flush_logged: Any) -> None:
+    @implementer(IPullProducer)
+    class Broken(Push):
+        def resumeProducing(self) -> None:
+            raise ValueError("broken")
+
+    rig = Rig()
+    guard, wire = rig.connect()
+    rig.services[0].transport.registerProducer(Broken(), False)
+    rig.clock.advance(1e-6)
+    assert wire.aborted
+    rig.lose(guard, clean=False)
+    assert rig.kinds()[-1] == "closed error"
+    assert "broken" in flush_logged()
 
 
 def test_a_client_that_never_reads_is_aborted_after_the_write_timeout() -> None:

@@ -222,8 +222,11 @@ async def test_a_client_that_reads_at_times_is_left_alone_and_one_that_does_not_
             clock.advance(_SECONDS / 4)
         assert stuck == []
         assert received
-        await _settle(running, flood)
-        for _ in range(6):
+        for _ in range(5000):
+            # What the system still moves on its own, into buffers that are not full yet, is progress too.
+            if stuck:
+                break
+            await deferLater(running, 0.005)
             clock.advance(_SECONDS / 4)
         assert len(stuck) == 1
         await flood.lost
@@ -239,18 +242,6 @@ async def _take(reactor: Any, client: socket.socket) -> int:
         except BlockingIOError:
             await deferLater(reactor, 0.001)
     return taken
-
-
-async def _settle(reactor: Any, flood: _Flood) -> None:
-    """Wait until nothing moves any more on its own: the buffers are full."""
-    before = None
-    for _ in range(1000):
-        now = outstanding(flood.transport)
-        if now == before:
-            return
-        before = now
-        await deferLater(reactor, 0.02)
-    raise AssertionError("it never settled")
 
 
 async def _stop(port: IListeningPort) -> None:

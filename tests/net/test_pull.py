@@ -34,7 +34,7 @@ class _Pieces:
 
 def _pulled(pieces: _Pieces, clock: Clock) -> PulledProducer:
     # A Clock runs all that is due in one go, also what is added by 0 meanwhile: a turn takes a second here.
-    return PulledProducer(pieces, lambda call: clock.callLater(1, call))
+    return PulledProducer(pieces, lambda call: clock.callLater(1, call), lambda: None)
 
 
 def _turns(clock: Clock, number: int) -> None:
