@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import math
 import re
 import reprlib
 import tomllib
@@ -64,6 +63,7 @@ class TypedValue:
     origin: str
 
     def convert(self, setting: Setting) -> Any:
+        """The value in the setting's type; ValueError where it does not fit."""
         return setting.read(self.value)
 
 
@@ -75,6 +75,7 @@ class TextValue:
     origin: str
 
     def convert(self, setting: Setting) -> Any:
+        """The value in the setting's type; ValueError where it does not fit."""
         return setting.parse(self.value)
 
 
@@ -88,14 +89,9 @@ def converted(given: Value, setting: Setting) -> Any:
     @raise SettingError: it does not fit.
     """
     try:
-        value = given.convert(setting)
+        return given.convert(setting)
     except ValueError as error:
         raise SettingError(f"{given.origin}: {error}; got {short(given.value)}") from None
-    except OverflowError:
-        value = math.inf
-    if isinstance(value, float) and not math.isfinite(value):
-        raise SettingError(f"{given.origin}: expected {setting.expected}; got {short(given.value)}")
-    return value
 
 
 class Given:

@@ -123,7 +123,8 @@ class TrafficLog:
 
 def _peer(fact: Fact) -> str:
     origin = fact.origin
-    return repr(origin.address) if origin.port is None else repr((origin.address, origin.port))
+    # A UNIX client's path may have any letters, and not every terminal's encoding has all of them.
+    return ascii(origin.address if origin.port is None else (origin.address, origin.port))
 
 
 def _data(fact: Fact) -> str:

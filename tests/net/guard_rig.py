@@ -99,6 +99,22 @@ class Recorder(Protocol):
         self.events.append("lost")
 
 
+class Push:
+    """A push producer that notes what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def pauseProducing(self) -> None:
+        self.told.append("pause")
+
+    def resumeProducing(self) -> None:
+        self.told.append("resume")
+
+    def stopProducing(self) -> None:
+        self.told.append("stop")
+
+
 class Rig:
     """
     One listener with a service, and the facts that come of it.
@@ -144,7 +160,7 @@ class Rig:
         """A client connects."""
         wire = Wire(peer)
         guard = self.factory.buildProtocol(peer)
-        guard.makeConnection(wire)  # type: ignore[arg-type]
+        guard.makeConnection(wire)
         return guard, wire
 
     def kinds(self) -> list[str]:
@@ -154,4 +170,4 @@ class Rig:
     @staticmethod
     def lose(guard: Guard, clean: bool = True) -> None:
         """The transport is gone."""
-        guard.connectionLost(Failure(ConnectionDone() if clean else ConnectionLost()))  # type: ignore[no-untyped-call]
+        guard.connectionLost(Failure(ConnectionDone() if clean else ConnectionLost()))
