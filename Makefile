@@ -1,11 +1,12 @@
 # What you need to type; README.md says more. Each target does all the set-up that it needs, in .venv here.
 
-.PHONY: run test lint types format fuzz etc/netsvc.toml wheel-check clean .moved
+.PHONY: run test lint types format fuzz bench etc/netsvc.toml wheel-check clean .moved
 
 VENV := .venv/bin
-# Two workers whatever the machine has, so that a run here and one elsewhere are alike; tests that share
-# something that there is once (a well-known port) are marked xdist_group and stay in one worker.
-PYTEST := $(VENV)/python -m pytest -n 2 --dist loadgroup
+# Two workers whatever the machine has, so that a run here and one elsewhere are alike. worksteal keeps most of a
+# file's tests, and the daemon that they share, in one worker; loadfile and loadgroup, which would keep all of
+# them there, wait for ever after a worker was lost.
+PYTEST := $(VENV)/python -m pytest -n 2 --dist worksteal
 # A test that hangs fails, by name and with the place where it hangs, and the others go on.
 HANG := -o faulthandler_timeout=120 -o faulthandler_exit_on_timeout=true
 
@@ -35,6 +36,10 @@ format: .venv/ready-to-test
 # The tests that feed made inputs to every parser and protocol, with far more of them than `make test` has.
 fuzz: .venv/ready-to-test
 	NETSVC_FUZZ_INPUTS=1000000 $(PYTEST) $(ARGS) tests/fuzz
+
+# What time is judged by: netsvc beside others in the same run.
+bench: .venv/ready-to-test
+	$(VENV)/python -m bench $(ARGS)
 
 # The annotated configuration file, from the definitions of the settings.
 etc/netsvc.toml: .venv/ready-to-run

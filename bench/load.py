@@ -75,3 +75,22 @@ class ClosedLoop:
                     sent[fd] = now
                     sock.send(message)
         return waited
+
+    def volleys(self, count: int) -> None:
+        """
+        Send a message on every connection, then read every answer, so many times.
+
+        Sending costs less than answering, so the server always has many messages to choose from, as it has
+        where it is what limits. With `run` it often has one, and sleeps and wakes for each.
+        """
+        message, size, sockets = self._message, self._answer, list(self._sockets.values())
+        for _ in range(count):
+            for sock in sockets:
+                sock.send(message)
+            for sock in sockets:
+                missing = size
+                while missing:
+                    data = sock.recv(missing)
+                    if not data:
+                        raise ConnectionError("the server has closed a connection")
+                    missing -= len(data)

@@ -36,9 +36,12 @@ def with_twisted() -> None:
     """A time-stamping echo on Twisted, as its manual has it."""
     from twisted.internet import protocol, reactor
 
+    loop: Any = reactor
     stamp = Stamp().current
 
     class Echo(protocol.Protocol):
+        transport: Any
+
         def connectionMade(self) -> None:
             self.transport.setTcpNoDelay(True)
 
@@ -48,9 +51,9 @@ def with_twisted() -> None:
     factory = protocol.Factory()
     factory.protocol = Echo
     factory.noisy = False
-    port = reactor.listenTCP(0, factory, backlog=_BACKLOG, interface="127.0.0.1")
+    port = loop.listenTCP(0, factory, backlog=_BACKLOG, interface="127.0.0.1")
     say(str(port.getHost().port))
-    reactor.run()
+    loop.run()
 
 
 def with_asyncio() -> None:

@@ -23,7 +23,7 @@ from twisted.python.failure import Failure
 
 from netsvc.net.listener import Listener
 from netsvc.net.machine import beyond_loopback
-from netsvc.signals import after_first_signal, on_signals
+from netsvc.signals import on_signals
 
 _log = Logger()
 
@@ -69,9 +69,10 @@ class Daemon(Service):
     def startService(self) -> None:
         """See `IService`."""
         Service.startService(self)
-        # Not before, because it is as it begins to run that the reactor takes the signals.
-        self._reactor.callWhenRunning(after_first_signal, self._abort_soon)
-        starting = [maybeDeferred(listener.start) for listener in self.listeners]
+        # Whoever is told that it is ready may send a signal at once, which the reactor takes only once it runs.
+        running: Deferred[None] = Deferred()
+        self._reactor.callWhenRunning(running.callback, None)
+        starting = [*(maybeDeferred(listener.start) for listener in self.listeners), running]
         DeferredList(starting, consumeErrors=True).addCallback(self._started).addErrback(self._fail)
 
     def stopService(self) -> Deferred[None]:
@@ -79,8 +80,12 @@ class Daemon(Service):
         Service.stopService(self)
         return Deferred.fromCoroutine(self._stop())
 
+    def abort(self) -> None:
+        """Drop every connection in a moment; it may be called from within a signal."""
+        self._reactor.callFromThread(self._abort)
+
     async def _stop(self) -> None:
-        restore = on_signals(self._abort_soon)
+        restore = on_signals(self.abort)
         patience = self._reactor.callLater(self._grace, self._abort)
         ended = Deferred.fromCoroutine(self._end_listeners())
         await DeferredList([ended, self._given_up], fireOnOneCallback=True)
@@ -96,9 +101,6 @@ class Daemon(Service):
         await _all(listener.stop_accepting for listener in self.listeners)
         await _all(listener.drain for listener in self.listeners)
 
-    def _abort_soon(self) -> None:
-        self._reactor.callFromThread(self._abort)
-
     def _abort(self) -> None:
         # First, because the last listener may end, and the whole stop with it, from within its abort.
         if self._last is None:
@@ -113,7 +115,7 @@ class Daemon(Service):
         if not self.running:
             # Stopped before all of it had opened: what had not was given up, which is no failure.
             return
-        for listener, (success, result) in zip(self.listeners, results, strict=True):
+        for listener, (success, result) in zip(self.listeners, results, strict=False):
             if not success:
                 self._fail_to_open(listener, result)
                 return
@@ -142,10 +144,13 @@ class Daemon(Service):
                 json.dump(document, file, indent=1)
                 file.write("\n")
             os.replace(partial, self._ready)
-        except OSError as error:
-            with suppress(OSError):
+        except (OSError, ValueError) as error:
+            # ValueError: the path has a NUL in it, which TOML can write.
+            with suppress(OSError, ValueError):
                 os.unlink(partial)
-            self._end(f"--ready {self._ready}: cannot be written: {error.strerror}")
+            reason = getattr(error, "strerror", None) or error
+            ready = self._ready if self._ready.isprintable() else repr(self._ready)
+            self._end(f"--ready {ready}: cannot be written: {reason}")
             return False
         return True
 

@@ -171,7 +171,8 @@ class Setting:
     def _in_range(self, value: float) -> bool:
         above = self.minimum is None or value >= self.minimum
         below = self.maximum is None or value <= self.maximum
-        return above and below and math.isfinite(value)
+        # A whole number is finite, also where it is too large to be a float.
+        return above and below and (isinstance(value, int) or math.isfinite(value))
 
 
 def setting(
@@ -352,6 +353,7 @@ class Limits:
         16_384,
         unit="peers",
         minimum=16,
+        maximum=10_000_000,
         reason="whose rates and budgets are remembered per listener; the longest unheard leave first",
     )
     log_rate: float = setting(

@@ -42,6 +42,7 @@ from netsvc.net.tls import server_context
 from netsvc.net.where import endpoint_prefixes, parse_where
 from netsvc.options import Options
 from netsvc.settings import SettingError
+from netsvc.signals import after_first_signal
 from netsvc.trafficlog import TrafficLog
 
 __all__ = ["Options", "makeService"]
@@ -62,6 +63,8 @@ def makeService(options: Options) -> IService:
     except SettingError as error:
         raise SystemExit(f"netsvc: {error}") from None
     _warn_of_root(options)
+    # Not before, because it is as it begins to run that the reactor takes the signals itself.
+    reactor.callWhenRunning(after_first_signal, daemon.abort)
     return daemon
 
 

@@ -26,11 +26,20 @@ _GRACE = 10.0
 class _Reactor(Clock):
     """As much of a reactor as the daemon uses."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.running = True
+        self.when_running: list[Callable[[], object]] = []
+
     def callFromThread(self, call: Callable[[], object]) -> None:
         self.callLater(0, call)
 
     def callWhenRunning(self, call: Callable[..., object], *arguments: object) -> None:
-        """Signals are sent here while the daemon stops only; it takes those before with this."""
+        """It runs already, unless a test says that it does not yet."""
+        if self.running:
+            call(*arguments)
+        else:
+            self.when_running.append(lambda: call(*arguments))
 
 
 class _Fake:
@@ -140,6 +149,16 @@ def test_all_listeners_start_in_their_order_and_the_log_says_where(rig: _Rig, lo
     assert "one listens on tcp://127.0.0.1:7/one" in logged
     assert logged[-1] == "netsvc is ready; listeners open: 2"
     assert rig.ended == []
+
+
+def test_it_is_ready_only_when_the_reactor_runs_and_takes_signals(rig: _Rig, logged: list[str]) -> None:
+    rig.reactor.running = False
+    rig.daemon.startService()
+    assert rig.asked == ["one start", "two start"]
+    assert logged == []
+    for call in rig.reactor.when_running:
+        call()
+    assert logged[-1] == "netsvc is ready; listeners open: 2"
 
 
 def test_it_is_ready_only_when_every_listener_is_open(rig: _Rig, logged: list[str]) -> None:
@@ -370,7 +389,7 @@ def test_the_ready_file_is_replaced_whole(tmp_path: Path, monkeypatch: pytest.Mo
     assert json.loads(path.read_text())
 
 
-@pytest.mark.parametrize("where", ["missing/ready.json", "directory"])
+@pytest.mark.parametrize("where", ["missing/ready.json", "directory", "nul\0", "missing/\x1b[2J\n"])
 def test_a_ready_file_that_cannot_be_written_ends_it_with_one_line(
     tmp_path: Path, logged: list[str], where: str
 ) -> None:
@@ -380,5 +399,6 @@ def test_a_ready_file_that_cannot_be_written_ends_it_with_one_line(
     (line,) = rig.ended
     assert line.startswith("--ready ")
     assert "cannot be written" in line
+    assert line.isprintable()
     assert os.listdir(tmp_path) == ["directory"]
     assert not any("is ready" in line for line in logged)

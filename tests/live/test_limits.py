@@ -17,8 +17,11 @@ from tests.live.timeline import WatchedDaemon, watched
 #: In a query: nobody on this machine is exempt from the limits for each address.
 NOBODY = "trusted=192.0.2.0/24"
 
-#: Short enough to be waited for, and no test is wrong where it takes longer.
+#: Seconds, short enough to be waited for: for clients that do nothing in time whatever the machine does.
 SOON = 0.3
+
+#: For clients that must do something in that time.
+LATER = 1.5
 
 _TCP = "tcp://127.0.0.1:0"
 _ECHO = "netsvc.services.echo.EchoFactory"
@@ -51,7 +54,7 @@ def hurried(tmp_path_factory: pytest.TempPathFactory, certificates: Certificates
     """A daemon with a service for each limit on how long a client may take."""
     directory = tmp_path_factory.mktemp("hurried")
     services = {
-        "idle": (_ECHO, f"{_TCP}?idle_timeout={SOON}"),
+        "idle": (_ECHO, f"{_TCP}?idle_timeout={LATER}"),
         "secret": (
             _ECHO,
             f"tls://127.0.0.1:0?handshake_timeout={SOON}&certificate={certificates.server_both}",
@@ -60,7 +63,7 @@ def hurried(tmp_path_factory: pytest.TempPathFactory, certificates: Certificates
         "perhaps-proxied": (_GREETING, f"{_TCP}?handshake_timeout={SOON}&proxy=optional"),
         "closing": (_GREETING, _TCP),
     }
-    more = [f"--{name}={_TCP}?first_line_timeout={SOON}" for name in ("chat", "clients")]
+    more = [f"--{name}={_TCP}?first_line_timeout={LATER}" for name in ("chat", "clients")]
     more.append(f"--set=limits.close_timeout={SOON}")
     with watched(directory, _services(directory, services), *more) as daemon:
         yield daemon

@@ -81,10 +81,11 @@ class FactsFactory(Factory[_Facts]):
 
     def __init__(self, reactor: Any, timeline: Ring) -> None:
         """@param timeline: the daemon's ring."""
-        self._make = lambda: _Facts(reactor, timeline)
+        self._reactor = reactor
+        self._timeline = timeline
 
     def buildProtocol(self, addr: Any) -> _Facts:
-        return self._make()
+        return _Facts(self._reactor, self._timeline)
 
 
 class WatchedDaemon(Daemon):
