@@ -180,10 +180,10 @@ class Assembly:
     def _add_endpoint(self, declared: INetService, binding: Binding, others: Mapping[str, Any]) -> None:
         listening = self._listening(declared, binding, others)
         opening = self._listen(binding, GuardFactory(listening))
-        failures: list[Failure] = []
-        opening.addErrback(failures.append)
-        if failures:
-            raise _cannot_listen(binding, failures[0])
+        if opening.called and isinstance(opening.result, Failure):
+            failure: Failure = opening.result
+            opening.addErrback(lambda _: None)
+            raise _cannot_listen(binding, failure)
         self._listeners.append(EndpointListener(opening, binding.origin, listening, self._reactor))
 
     def _listen(self, binding: Binding, factory: GuardFactory) -> Deferred[IListeningPort]:

@@ -25,7 +25,7 @@ class TokenBuckets:
         """
         @param rate: tokens per second.
         @param most: keys to remember.
-        @param seconds: the time, monotonic.
+        @param seconds: the time; set back, it gives no tokens for a while and takes none away.
         """
         self._rate = rate
         self._depth = max(1.0, rate)
@@ -37,7 +37,7 @@ class TokenBuckets:
         """Take one token; False where there is none left."""
         now = self._seconds()
         tokens, then = self._buckets.pop(key, (self._depth, now))
-        tokens = min(self._depth, tokens + (now - then) * self._rate)
+        tokens = min(self._depth, tokens + max(0.0, now - then) * self._rate)
         taken = tokens >= 1.0
         self._buckets[key] = (tokens - 1.0 if taken else tokens, now)
         if len(self._buckets) > self._most:
@@ -55,7 +55,7 @@ class Admission:
     def __init__(self, limits: Limits, seconds: Callable[[], float]) -> None:
         """
         @param limits: the listener's.
-        @param seconds: the time, monotonic.
+        @param seconds: the time.
         """
         self._limits = limits
         self._sockets = 0

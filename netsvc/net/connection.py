@@ -19,7 +19,7 @@ from zope.interface import implementer
 from twisted.internet.interfaces import IDelayedCall, IProducer, IPushProducer, ISSLTransport
 
 from netsvc.net.listening import Listening
-from netsvc.net.progress import Progress
+from netsvc.net.progress import Progress, lowest, outstanding
 from netsvc.net.pull import PulledProducer
 
 
@@ -91,8 +91,8 @@ class Connection:
         self._write_ended = False
         # Everything has left and our side is closed.
         self._write_closed = False
-        # It ends when the producer has finished.
-        self._close_wanted = False
+        # Why it ends when the producer has finished; None where it does not end then.
+        self._close_wanted: str | None = None
         # Reading is paused because the client does not read, because the service wants it so.
         self._stalled = False
         self._held = False
@@ -137,6 +137,7 @@ class Connection:
         self._read_again()
         if self._producer is not None:
             self._producer.resumeProducing()
+        self._close_if_done()
 
     def overrun(self, size: int) -> bool:
         """
@@ -153,7 +154,7 @@ class Connection:
     def pauseProducing(self) -> None:
         """The service wants to read nothing for now; see `IPushProducer`."""
         self._held = True
-        if self._transport is not None:
+        if self._transport is not None and not self._ending:
             self._transport.pauseProducing()
 
     def resumeProducing(self) -> None:
@@ -173,7 +174,7 @@ class Connection:
             producer = PulledProducer(
                 producer,  # type: ignore[arg-type]
                 lambda call: clock.callLater(0, call),
-                lambda: self._abort("error"),
+                lambda: self.fail("failed to produce"),
             )
         self._producer = producer
         if self._stalled:
@@ -186,8 +187,7 @@ class Connection:
         producer, self._producer = self._producer, None
         if isinstance(producer, PulledProducer):
             producer.pauseProducing()
-        if self._close_wanted:
-            self._finish("service")
+        self._close_if_done()
 
     def _read_again(self) -> None:
         if self._transport is not None and not (
@@ -199,9 +199,8 @@ class Connection:
 
     def loseConnection(self) -> None:
         """Close once everything written has left, and once the producer has finished; see `ITransport`."""
-        self._close_wanted = True
-        if self._producer is None:
-            self._finish("service")
+        self._close_wanted = "service"
+        self._close_if_done()
 
     def stopProducing(self) -> None:
         """The service wants nothing more; see `IPushProducer`."""
@@ -216,7 +215,7 @@ class Connection:
         if self._ending or self._write_ended or self._transport is None:
             return
         if self._close_wanted:
-            self._finish("service")
+            self._finish(self._close_wanted)
             return
         self._write_ended = True
         self._stop_producer()
@@ -226,6 +225,29 @@ class Connection:
             self._watch()
             self._transport.loseWriteConnection()
 
+    def close_after_answer(self, reason: str) -> None:
+        """
+        The client has finished sending: close once what is being answered has been.
+
+        A push producer does not tell whether it still has something to say: some are registered for the whole
+        life of their connection. Where one has written nothing for `close_timeout`, it has not.
+        """
+        if self._producer is None:
+            self._finish(reason)
+        else:
+            self._close_wanted = reason
+            if not isinstance(self._producer, PulledProducer):
+                self._close_when_silent(reason, -1)
+
+    def fail(self, what: str) -> None:
+        """
+        The service raised, which ends its connection; called where the exception is caught.
+
+        @param what: for the log, behind the service's name.
+        """
+        self._say_failed(what)
+        self._abort("error")
+
     def time_out_idle(self) -> None:
         """No byte has moved for the idle time."""
         self._finish("idle")
@@ -233,15 +255,20 @@ class Connection:
     def drain(self) -> None:
         """The daemon stops: produce no more, send what is buffered, close."""
         if self._ending:
-            if self._transport is not None:
+            # With bytes to read, closing now would reset what is on its way; close_timeout ends that anyhow.
+            if self._transport is not None and not Progress.unread(self._transport):
                 self._transport.loseConnection()
         elif self._stalled or Progress.unread(self._transport):
             self._finish("shutdown")
         else:
             # Nothing that could reset the connection waits to be read: no need to linger.
+            transport, below = self._transport, lowest(self._transport)
             self._end_output("shutdown")
             self._watch()
-            self._transport.loseConnection()
+            transport.loseConnection()
+            if below is not transport:
+                # A TLS layer of Twisted's would wait for the client's close_notify.
+                below.loseConnection()
 
     def abort(self) -> None:
         """The daemon's patience is over."""
@@ -254,6 +281,8 @@ class Connection:
         self._stalled = False
         if self._ending:
             self._linger()
+        elif self._read_ended:
+            self._finish("fin")
         else:
             self._read_again()
 
@@ -265,6 +294,27 @@ class Connection:
         self._transport = None
         self._stop_producer()
 
+    def _close_if_done(self) -> None:
+        """Close, if that is wanted and the producer has nothing in hand."""
+        reason, producer = self._close_wanted, self._producer
+        # As Twisted's own transports have it, a push producer that is not paused has nothing in hand.
+        pushed = producer is not None and not isinstance(producer, PulledProducer) and not self._stalled
+        if reason is not None and (producer is None or (pushed and reason == "service")):
+            self._finish(reason)
+
+    def _close_when_silent(self, reason: str, seen: int) -> None:
+        if seen == self.bytes_out and not self._stalled:
+            self._finish(reason)
+            return
+        now = self.bytes_out
+        self._wait(self._listening.limits.close_timeout, lambda: self._close_when_silent(reason, now))
+
+    def _say_failed(self, what: str) -> None:
+        listening = self._listening
+        listening.log.failure(
+            what, "{service} on {listener} " + what, service=listening.service, listener=listening.listener
+        )
+
     def _finish(self, reason: str) -> None:
         """Send what was written, close our side, and linger."""
         if self._ending or self._transport is None:
@@ -272,7 +322,10 @@ class Connection:
         transport = self._transport
         self._end_output(reason)
         self._watch()
-        if self._read_ended or not self._can_half_close():
+        if not self._can_half_close():
+            self._wait(self._listening.limits.close_timeout, self._drop_if_sent)
+            transport.loseConnection()
+        elif self._read_ended:
             transport.loseConnection()
         elif self._write_closed:
             self._linger()
@@ -288,6 +341,13 @@ class Connection:
         self._unwatch()
         self._transport.resumeProducing()
         self._wait(self._listening.limits.close_timeout, self._transport.loseConnection)
+
+    def _drop_if_sent(self) -> None:
+        """A TLS layer of Twisted's waits for the client's close_notify: no longer than others linger."""
+        if any(outstanding(lowest(self._transport))):
+            self._wait(self._listening.limits.close_timeout, self._drop_if_sent)
+        else:
+            self._transport.abortConnection()
 
     def _end_output(self, reason: str) -> None:
         """Nothing more will be written: let what was written go."""
@@ -312,8 +372,12 @@ class Connection:
 
     def _stop_producer(self) -> None:
         producer, self._producer = self._producer, None
-        if producer is not None:
+        if producer is None:
+            return
+        try:
             producer.stopProducing()
+        except Exception:  # noqa: BLE001 - it may be anybody's; the end of a connection goes on to its end
+            self._say_failed("failed to stop producing")
 
     def _can_half_close(self) -> bool:
         # A TLS layer of Twisted's own, under this or begun by the service, cannot close one side.

@@ -14,6 +14,7 @@ refused.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any
 
 from zope.interface import Declaration, implementedBy, implementer, providedBy
@@ -30,11 +31,11 @@ from twisted.internet.interfaces import (
     ISSLTransport,
     ITransport,
 )
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from netsvc.facts import CLOSED, NO_DETAIL, OPENED, RECEIVED, REFUSED, SENT, Detail, OriginRow
 from netsvc.interfaces import Arrival, IArrivalTransport
+from netsvc.net.addresses import host_and_port
 from netsvc.net.arrival import address_of, arrival_at, behind_proxy, details_of, tls_below, with_tls
 from netsvc.net.connection import Connection
 from netsvc.net.listening import Listening
@@ -60,6 +61,7 @@ class Guard(Connection):
         "__weakref__",
         "_arrival",
         "_counted",
+        "_deadline",
         "_entered",
         "_headerless",
         "_input",
@@ -71,8 +73,6 @@ class Guard(Connection):
         "_tls",
         "dataReceived",
     )
-
-    _log = Logger()
 
     dataReceived: Callable[[bytes], None]
 
@@ -107,10 +107,11 @@ class Guard(Connection):
             self._refuse(reason)
             return
         self._counted = True
+        self._deadline = listening.clock.seconds() + listening.limits.handshake_timeout
         if listening.limits.idle_timeout == 0:
             _keep_alive(transport)
         if listening.over_endpoint and ISSLTransport.providedBy(transport):
-            self._wait(listening.limits.handshake_timeout, self._late)
+            self._wait_for_handshake(self._late)
         else:
             self._expect_header()
 
@@ -136,7 +137,9 @@ class Guard(Connection):
         self._stage(lambda data: self._read_header(parser, data))
         if listening.proxy == "optional":
             self._headerless = lambda: self._admit(parser.pending)
-        self._wait(listening.limits.handshake_timeout, self._headerless or self._late)
+        # Of TLS the client is the first to speak: one that is silent there waits for nothing.
+        silent = self._headerless if listening.tls is None else None
+        self._wait_for_handshake(silent or self._late)
 
     def _read_header(self, parser: ProxyHeaderParser, data: bytes) -> None:
         try:
@@ -172,7 +175,7 @@ class Guard(Connection):
             self._tls = TLSSession(listening.tls)
             self.dataReceived = self._read_tls
             self._stage(_ignore)
-            self._wait(listening.limits.handshake_timeout, self._late)
+            self._wait_for_handshake(self._late)
         if rest:
             self.dataReceived(rest)
 
@@ -210,6 +213,10 @@ class Guard(Connection):
         if ciphertext and self._transport is not None:
             self._transport.write(ciphertext)
 
+    def _wait_for_handshake(self, late: Callable[[], None]) -> None:
+        """The PROXY header and the TLS handshake have one time together."""
+        self._wait(max(0.0, self._deadline - self._listening.clock.seconds()), late)
+
     def _late(self) -> None:
         self._timer = None
         self._refuse("handshake_timeout")
@@ -232,7 +239,7 @@ class Guard(Connection):
         try:
             service = listening.factory.buildProtocol(self._peer())
         except Exception:  # noqa: BLE001 - the factory may be anybody's; its fault ends this connection only
-            self._log.failure("{service} could not build its protocol", service=listening.service)
+            self._say_failed("failed to build a protocol")
             service = None
         if service is None:
             self._refuse("service")
@@ -248,9 +255,11 @@ class Guard(Connection):
         listening.facts.emit(OPENED, self._origin, None, None, details_of(self._arrival))
         try:
             service.makeConnection(self)
+            shaken: Any = IHandshakeListener(service, None)
+            if shaken is not None and self._arrival.tls is not None:
+                shaken.handshakeCompleted()
         except Exception:  # noqa: BLE001 - as above
-            self._log.failure("{service} failed as its client connected", service=listening.service)
-            self._abort("error")
+            self.fail("failed as its client connected")
 
     def _read_first(self, data: bytes) -> None:
         """Bytes of a client that owes a first segment, or a first line, within its time."""
@@ -262,7 +271,10 @@ class Guard(Connection):
     def _deliver(self, data: bytes) -> None:
         self.bytes_in += len(data)
         self._listening.facts.emit(RECEIVED, self._origin, data)
-        self._service.dataReceived(data)  # type: ignore[union-attr]
+        try:
+            self._service.dataReceived(data)  # type: ignore[union-attr]
+        except Exception:  # noqa: BLE001 - as above
+            self.fail("failed on what its client sent")
 
     def _stage(self, take: Callable[[bytes], None]) -> None:
         self._input = take
@@ -276,12 +288,12 @@ class Guard(Connection):
         if self._ending or self._write_ended or not data:
             return
         if type(data) is not bytes:
-            data = bytes(data)
+            data = bytes(memoryview(data))
         size = len(data)
-        self.bytes_out += size
-        self._listening.facts.emit(SENT, self._origin, data)
         if self._stalled and self.overrun(size):
             return
+        self.bytes_out += size
+        self._listening.facts.emit(SENT, self._origin, data)
         self._send(data)
 
     def writeSequence(self, data: Iterable[bytes]) -> None:
@@ -317,12 +329,31 @@ class Guard(Connection):
     @property
     def __providedBy__(self) -> Any:
         # The transport's interfaces too, for services that ask; made when asked, since few do.
-        provided = [implementedBy(Guard)]  # type: ignore[no-untyped-call]
-        if self._tls is not None:
-            provided.append(Declaration(ISSLTransport))
-        if self._transport is not None:
-            provided.append(providedBy(self._transport))
-        return Declaration(*provided)
+        return _provided(providedBy(self._transport), self._tls is not None)
+
+    @property
+    def protocol(self) -> IProtocol | None:
+        """The service's protocol, which may put another one in its place, as with Twisted's transports."""
+        return self._service
+
+    @protocol.setter
+    def protocol(self, protocol: IProtocol) -> None:
+        self._service = protocol
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection, as Twisted's transports tell it."""
+        return self._transport is not None
+
+    @property
+    def disconnected(self) -> bool:
+        """The contrary."""
+        return self._transport is None
+
+    @property
+    def disconnecting(self) -> bool:
+        """Whether it is closing: Twisted's line protocols look here before they take the next line."""
+        return self._ending or self._close_wanted is not None
 
     # -- the end -----------------------------------------------------------------------------------------
 
@@ -337,10 +368,10 @@ class Guard(Connection):
 
     def writeConnectionLost(self) -> None:
         """Everything has left and our side is closed; see `IHalfCloseableProtocol`."""
-        self.output_closed()
         service: Any = IHalfCloseableProtocol(self._service, None)
         if service is not None and not self._ending:
             service.writeConnectionLost()
+        self.output_closed()
 
     def _end_of_input(self) -> None:
         """No more bytes will come: what is being answered is still answered."""
@@ -350,13 +381,12 @@ class Guard(Connection):
         service: Any = IHalfCloseableProtocol(self._service, None)
         if self._ending:
             self._transport.loseConnection()
-        elif service is not None:
-            service.readConnectionLost()
-        elif self._producer is None:
-            self._finish("fin")
+        elif service is None:
+            self.close_after_answer("fin")
         else:
-            self._reason = "fin"
-            self._close_wanted = True
+            service.readConnectionLost()
+            if self._write_closed:
+                self._finish("fin")
 
     def time_out_idle(self) -> None:
         """See `Connection`. Who has not reached the service has another time limit."""
@@ -421,15 +451,13 @@ class Guard(Connection):
 
     def _origin_row(self) -> OriginRow:
         arrival, listening = self._arrival, self._listening
-        host = f"[{arrival.local_address}]" if ":" in arrival.local_address else arrival.local_address
-        local = host if arrival.local_port is None else f"{host}:{arrival.local_port}"
         return (
             listening.service,
             listening.listener,
             arrival.transport,
             arrival.address,
             arrival.port,
-            local,
+            host_and_port(arrival.local_address, arrival.local_port),
             self._number,
         )
 
@@ -455,6 +483,13 @@ class GuardFactory:
     def doStop(self) -> None:
         """See `IProtocolFactory`."""
         self._listening.factory.doStop()
+
+
+@lru_cache(maxsize=64)
+def _provided(below: Any, tls: bool) -> Any:
+    """What a guard provides over a transport; one value for each kind, because making it is expensive."""
+    own = implementedBy(Guard)  # type: ignore[no-untyped-call]
+    return Declaration(own, ISSLTransport, below) if tls else Declaration(own, below)
 
 
 def _keep_alive(transport: Any) -> None:

@@ -7,10 +7,12 @@ from typing import Protocol
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IProtocolFactory, IReactorTime
+from twisted.logger import Logger
 
 from netsvc.facts import Facts
 from netsvc.net.addresses import parse
 from netsvc.net.admission import Admission
+from netsvc.net.rarelog import RareLog
 from netsvc.settings import Limits
 
 
@@ -54,6 +56,7 @@ class Listening:
     @ivar proxy: ``off``, ``optional`` or ``required``.
     @ivar first: what a client owes at once, see `netsvc.service.NetService`.
     @ivar over_endpoint: whether a Twisted endpoint made the port: a TLS layer of Twisted's may be below.
+    @ivar log: for what services raise, which a peer may be able to cause over and over.
     @ivar admission: the counts.
     @ivar guards: the connections that are open, also those that will be refused in a moment.
     """
@@ -84,6 +87,7 @@ class Listening:
         self.proxy = proxy
         self.first = first
         self.over_endpoint = over_endpoint
+        self.log = RareLog(Logger(namespace="netsvc.net.guard"), clock.seconds)
         self.admission = Admission(limits, clock.seconds)
         self.guards: set[Guarded] = set()
         self._empty: list[Deferred[None]] = []

@@ -37,7 +37,7 @@ class Progress:
         @param seconds: without progress after which `stuck` is called, once.
         @param stuck: what to do then.
         """
-        self._transport = _lowest(transport)
+        self._transport = lowest(transport)
         self._clock = clock
         self._seconds = seconds
         self._stuck = stuck
@@ -62,7 +62,7 @@ class Progress:
     @staticmethod
     def unread(transport: Any) -> bool:
         """Whether the system holds bytes from the peer that nobody has read yet."""
-        return _ask(_lowest(transport), termios.FIONREAD) > 0
+        return _ask(lowest(transport), termios.FIONREAD) > 0
 
 
 def outstanding(transport: Any) -> tuple[int, int, int]:
@@ -88,7 +88,7 @@ def _ask(transport: Any, request: int) -> int:
     return int(struct.unpack("i", answer)[0])
 
 
-def _lowest(transport: Any) -> Any:
+def lowest(transport: Any) -> Any:
     """The transport at the bottom of layers such as Twisted's TLS; each has the next as `transport`."""
     while (below := getattr(transport, "transport", None)) is not None:
         transport = below

@@ -13,14 +13,11 @@ from collections.abc import Callable
 from zope.interface import implementer
 
 from twisted.internet.interfaces import IDelayedCall, IPullProducer, IPushProducer
-from twisted.logger import Logger
 
 
 @implementer(IPushProducer)
 class PulledProducer:
     """Asks a pull producer for one piece in each turn of the reactor."""
-
-    _log = Logger()
 
     def __init__(
         self,
@@ -31,7 +28,7 @@ class PulledProducer:
         """
         @param producer: what is asked.
         @param next_turn: calls a function in the reactor's next turn.
-        @param failed: called when the producer raised instead of producing, which is in the log then.
+        @param failed: called, while the exception is being handled, when the producer raised.
         """
         self._producer = producer
         self._failed = failed
@@ -62,7 +59,6 @@ class PulledProducer:
         try:
             self._producer.resumeProducing()
         except Exception:  # noqa: BLE001 - it may be anybody's; its fault ends its own connection only
-            self._log.failure("a producer failed")
             self._failed()
             return
         if not self._paused:

@@ -35,7 +35,8 @@ class RareLog:
 
     def _may_say(self, kind: str) -> bool:
         now = self._clock()
-        if now < self._next.get(kind, now):
+        # A clock that was set back would silence it for as long.
+        if now < self._next.get(kind, now) <= now + _LOG_SECONDS:
             self._unsaid[kind] = self._unsaid.get(kind, 0) + 1
             return False
         self._next[kind] = now + _LOG_SECONDS

@@ -187,6 +187,7 @@ class TLSSession:
     __slots__ = (
         "_bio_in",
         "_bio_out",
+        "_closed",
         "_hello",
         "_over",
         "_sealed",
@@ -206,6 +207,8 @@ class TLSSession:
         self._sealed: list[bytes] = []
         self._hello: bytearray | None = bytearray()
         self._server_name: str | None = None
+        # Nothing more is sent; and nothing is understood any more either.
+        self._closed = False
         self._over = False
         self.handshaken = False
         self.ended = False
@@ -214,8 +217,8 @@ class TLSSession:
         """
         Take bytes of the client, cut anywhere.
 
-        @return: the plaintext in them, one piece per record. Nothing once the input has ended, and nothing
-            after `close` or a failure: what still comes then is thrown away.
+        @return: the plaintext in them, one piece per record, also after `close`. Nothing once the input has
+            ended, and nothing after a failure: what still comes then is thrown away.
         @raise TLSFailure: the session is over; `outgoing` still has the alert that tells the client.
         """
         plaintext: list[bytes] = []
@@ -238,7 +241,7 @@ class TLSSession:
 
         @raise RuntimeError: the handshake is not over.
         """
-        if self._over:
+        if self._closed or self._over:
             return
         if not self.handshaken:
             raise RuntimeError("nothing can be sent before the TLS handshake is over")
@@ -260,10 +263,12 @@ class TLSSession:
 
     def close(self) -> None:
         """Say, behind everything sent before, that nothing more will be (close_notify). Once is enough."""
-        if self._over or not self.handshaken:
+        if self._closed or self._over:
+            return
+        self._closed = True
+        if not self.handshaken:
             self._over = True
             return
-        self._over = True
         try:
             self._tls.unwrap()
         except ssl.SSLWantReadError:
@@ -321,6 +326,11 @@ class TLSSession:
         except ssl.SSLWantReadError:
             # The rest of a record, or of the handshake, has yet to come.
             return
+        except ssl.SSLZeroReturnError:
+            # How OpenSSL tells of the client's close_notify once ours is sent.
+            if not self.handshaken:
+                raise
+            self.ended = True
 
     def _shake_hands(self, ciphertext: bytes) -> None:
         if self._hello is not None and len(self._hello) < _MAX_HELLO:

@@ -19,7 +19,7 @@ from twisted.internet.protocol import Protocol
 
 from netsvc.interfaces import IArrivalTransport
 from netsvc.settings import Limits, Networks
-from tests.net.guard_rig import Rig
+from tests.net.guard_rig import Recorder, Rig
 
 V1 = b"PROXY TCP4 198.51.100.4 203.0.113.9 1234 8009\r\n"
 
@@ -242,6 +242,43 @@ def test_a_factory_that_has_no_protocol_for_a_client_refuses_it() -> None:
     assert rig.kinds() == ["refused service"]
     rig.lose(guard, clean=False)
     assert rig.kinds() == ["refused service"]
+
+
+def test_a_service_that_fails_on_what_a_client_sends_loses_only_that_client(flush_logged: Any) -> None:
+    class Broken(Protocol):
+        def dataReceived(self, data: bytes) -> None:
+            raise ValueError("broken")
+
+    rig = Rig(Broken)
+    for _ in range(3):
+        guard, wire = rig.connect()
+        guard.dataReceived(b"x")
+        assert wire.aborted
+        rig.lose(guard, clean=False)
+    assert rig.kinds().count("closed error") == 3
+    assert flush_logged().count("Traceback") == 1, "and cannot flood the log with tracebacks"
+
+
+def test_a_service_may_put_another_protocol_in_its_place() -> None:
+    rig = Rig()
+    guard, _ = rig.connect()
+    other = Recorder()
+    assert rig.services[0].transport.protocol is rig.services[0]
+    rig.services[0].transport.protocol = other
+    guard.dataReceived(b"x")
+    assert other.events == [b"x"]
+
+
+def test_header_and_handshake_have_one_time_together(serving: Any) -> None:
+    limits = Limits(proxies=Networks.of("192.0.2.0/24"), handshake_timeout=10)
+    rig = Rig(limits=limits, proxy="required", tls=serving)
+    guard, wire = rig.connect()
+    rig.clock.advance(9.9)
+    guard.dataReceived(V1)
+    assert not wire.aborted
+    rig.clock.advance(0.2)
+    assert wire.aborted
+    assert rig.kinds() == ["refused handshake_timeout"]
 
 
 def test_what_only_twisteds_transports_have_is_still_there() -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 from zope.interface import implementer
 
 from twisted.internet.interfaces import (
     IHalfCloseableProtocol,
 )
+from twisted.protocols.basic import LineOnlyReceiver
 
+from netsvc.net.progress import Progress
 from netsvc.settings import Limits, Networks
 from tests.net.guard_rig import Push, Recorder, Rig
 
@@ -57,17 +62,70 @@ def test_after_closing_nothing_more_is_written() -> None:
     assert rig.kinds() == ["opened"]
 
 
-def test_closing_waits_for_the_services_producer() -> None:
+def test_closing_waits_for_a_pull_producer() -> None:
     rig = Rig()
     _, wire = rig.connect()
     transport = rig.services[0].transport
-    transport.registerProducer(Push(), True)
+    transport.registerProducer(Push(), False)
     transport.loseConnection()
     assert not wire.finished
     transport.write(b"the rest")
     transport.unregisterProducer()
     assert wire.finished
     assert wire.sent() == b"the rest"
+
+
+def test_closing_waits_for_a_push_producer_only_while_it_is_paused() -> None:
+    rig = Rig()
+    _, wire = rig.connect()
+    transport = rig.services[0].transport
+    transport.registerProducer(Push(), True)
+    wire.pressure.pauseProducing()
+    transport.loseConnection()
+    assert not wire.finished
+    wire.pressure.resumeProducing()
+    assert wire.finished, "some are registered for the whole life of their connection"
+
+
+def test_a_connection_that_is_closing_says_so_as_twisteds_transports_do() -> None:
+    rig = Rig()
+    guard, _ = rig.connect()
+    transport = rig.services[0].transport
+    assert (transport.connected, transport.disconnecting, transport.disconnected) == (True, False, False)
+    transport.loseConnection()
+    assert (transport.connected, transport.disconnecting) == (True, True)
+    rig.lose(guard)
+    assert (transport.connected, transport.disconnected) == (False, True)
+
+
+def test_a_line_protocol_takes_no_line_after_the_one_at_which_it_closed() -> None:
+    class Lines(LineOnlyReceiver):
+        def lineReceived(self, line: bytes) -> None:
+            taken.append(line)
+            if line == b"QUIT":
+                self.transport.loseConnection()  # type: ignore[union-attr]
+
+    taken: list[bytes] = []
+    rig = Rig(Lines)
+    guard, _ = rig.connect()
+    guard.dataReceived(b"A\r\nQUIT\r\nDELETE\r\n")
+    assert taken == [b"A", b"QUIT"]
+
+
+def test_a_producer_that_fails_to_stop_hinders_nobody(flush_logged: Any) -> None:
+    class Broken(Push):
+        def stopProducing(self) -> None:
+            raise ValueError("broken")
+
+    rig = Rig()
+    guards = [rig.connect()[0] for _ in range(2)]
+    rig.services[0].transport.registerProducer(Broken(), True)
+    for guard in guards:
+        guard.drain()
+        rig.lose(guard)
+    assert [service.events for service in rig.services] == [["made", "lost"]] * 2
+    assert rig.kinds().count("closed shutdown") == 2
+    assert "broken" in flush_logged()
 
 
 def test_the_end_of_input_closes_after_what_was_answered() -> None:
@@ -81,14 +139,47 @@ def test_the_end_of_input_closes_after_what_was_answered() -> None:
     assert rig.kinds()[-1] == "closed fin"
 
 
-def test_the_end_of_input_waits_for_the_services_producer() -> None:
+@pytest.mark.parametrize("streaming", [True, False])
+def test_the_end_of_input_waits_for_the_services_producer(streaming: bool) -> None:
     rig = Rig()
+    guard, wire = rig.connect()
+    transport = rig.services[0].transport
+    transport.registerProducer(Push(), streaming)
+    guard.readConnectionLost()
+    assert not wire.closed
+    transport.unregisterProducer()
+    assert wire.closed
+    rig.lose(guard)
+    assert rig.kinds()[-1] == "closed fin"
+
+
+def test_after_the_end_of_input_a_push_producer_that_is_silent_is_waited_for_a_moment_only() -> None:
+    rig = Rig(limits=Limits(close_timeout=2))
     guard, wire = rig.connect()
     transport = rig.services[0].transport
     transport.registerProducer(Push(), True)
     guard.readConnectionLost()
+    for _ in range(5):
+        rig.clock.advance(1.9)
+        transport.write(b"still answering")
     assert not wire.closed
-    transport.unregisterProducer()
+    rig.clock.pump([2.0, 2.0])
+    assert wire.closed
+    assert rig.clock.getDelayedCalls() != [], "and watched until everything has left"
+
+
+def test_draining_leaves_a_closing_connection_alone_while_there_is_something_to_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    unread = [True]
+    monkeypatch.setattr(Progress, "unread", staticmethod(lambda transport: unread[0]))
+    rig = Rig()
+    guard, wire = rig.connect()
+    rig.services[0].transport.loseConnection()
+    guard.drain()
+    assert not wire.closed
+    unread[0] = False
+    guard.drain()
     assert wire.closed
 
 
@@ -108,7 +199,7 @@ def test_a_half_closeable_service_decides_itself_what_the_end_of_input_means() -
     guard.writeConnectionLost()
     assert rig.services[0].events == ["made", "read ended", "write ended"]
     assert wire.finished
-    assert not wire.closed
+    assert wire.closed, "with both sides over, nothing could happen to it any more"
 
 
 def test_draining_closes_an_idle_connection_at_once_and_says_why() -> None:
