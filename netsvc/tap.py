@@ -11,7 +11,7 @@ import atexit
 import os
 import ssl
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -33,7 +33,7 @@ from netsvc.interfaces import INetService
 from netsvc.journal.memory import Ring
 from netsvc.net.binding import Binding, bindings_of
 from netsvc.net.datagram import OwnAddresses
-from netsvc.net.guard import GuardFactory
+from netsvc.net.factory import GuardFactory
 from netsvc.net.listener import DatagramListener, EndpointListener, Listener, StreamListener
 from netsvc.net.listening import Listening
 from netsvc.net.machine import this_machine
@@ -59,10 +59,10 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
     try:
-        daemon = Assembly(options.configuration(), reactor).daemon()
+        daemon = Assembly(options.configuration(), reactor, _owner(options)).daemon()
     except SettingError as error:
         raise SystemExit(f"netsvc: {error}") from None
-    _warn_of_root(options)
+    _warn_of_root(_owner(options))
     # Not before, because it is as it begins to run that the reactor takes the signals itself.
     reactor.callWhenRunning(after_first_signal, daemon.abort)
     return daemon
@@ -71,11 +71,16 @@ def makeService(options: Options) -> IService:
 class Assembly:
     """Everything that the daemon is put together from."""
 
-    def __init__(self, configuration: Configuration, reactor: Any) -> None:
+    def __init__(
+        self, configuration: Configuration, reactor: Any, owner: tuple[int, int] | None = None
+    ) -> None:
         """
         @param configuration: what the user wants.
         @param reactor: the reactor.
+        @param owner: the user and group ids that the process will have, -1 for one that stays; None where
+            both stay.
         """
+        self._owner = owner
         self._configuration = configuration
         self._reactor = reactor
         self._facts = Facts(configuration.timeline.capture)
@@ -143,8 +148,17 @@ class Assembly:
             else:
                 opened = open_where(bindings, self._left_out)
                 self._opened.extend(opened)
+                self._hand_over_files(opened)
                 for one in opened:
                     self._add_socket(declared, one, others)
+
+    def _hand_over_files(self, opened: Sequence[OpenSocket]) -> None:
+        """Give the files of UNIX sockets to the user that twistd becomes: they are for that user alone."""
+        if self._owner is None:
+            return
+        for one in opened:
+            if one.unlink is not None:
+                os.chown(one.unlink, *self._owner)
 
     def _bindings(self, service: ServiceConfiguration, listen: Listen) -> tuple[Binding, ...]:
         try:
@@ -256,8 +270,17 @@ def _cannot_listen(binding: Binding, failure: Failure) -> SettingError:
     return SettingError(f"{binding.origin} {binding.where}: cannot listen: {reason}")
 
 
-def _warn_of_root(options: Options) -> None:
-    """Running as root is somebody's mistake, unless twistd drops it."""
+def _owner(options: Options) -> tuple[int, int] | None:
+    """The ids that twistd will change to, from its own ``--uid`` and ``--gid``."""
     parent = getattr(options, "parent", None) or {}
-    if os.getuid() == 0 and not parent.get("uid"):
+    ids = [parent.get(name) for name in ("uid", "gid")]
+    if os.getuid() != 0 or ids == [None, None]:
+        return None
+    uid, gid = (-1 if one is None else one for one in ids)
+    return uid, gid
+
+
+def _warn_of_root(owner: tuple[int, int] | None) -> None:
+    """Running as root is somebody's mistake, unless twistd drops it."""
+    if os.getuid() == 0 and (owner is None or owner[0] in (-1, 0)):
         _log.warn("netsvc runs as root and stays root: give twistd --uid and --gid to drop it after binding")

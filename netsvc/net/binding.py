@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from netsvc.interfaces import INetService
 from netsvc.net.addresses import parse
+from netsvc.net.description import arguments_of
 from netsvc.net.machine import Inherited, Machine
 from netsvc.net.query import Own, read_query
 from netsvc.net.where import EndpointWhere, HostWhere, PortWhere, URLWhere, Where, host_in_url, host_name
@@ -242,6 +243,8 @@ def _binding(
 
 def _endpoint(description: str, prefix: str, asked: _Asked) -> Binding:
     asked.require("stream")
+    if prefix == "unix":
+        return _unix_endpoint(description, asked)
     proxy = "off"
     if prefix == "haproxy":
         # Twisted's own parser of the header answers before it has come, with the balancer's address.
@@ -261,6 +264,26 @@ def _endpoint(description: str, prefix: str, asked: _Asked) -> Binding:
         proxy=proxy,
         description=description,
     )
+
+
+def _unix_endpoint(description: str, asked: _Asked) -> Binding:
+    """
+    A ``unix:`` description, with a socket of ours.
+
+    Twisted's own notes in its lock the process before the fork, so that a second daemon takes the socket from
+    one that runs in the background. It makes the file for everybody unless told otherwise.
+    """
+    named = arguments_of(description, "unix", "address")
+    if unknown := set(named) - {"unix", "address", "mode", "backlog", "lockfile"}:
+        raise ValueError(f"expected unix:PATH, mode= or backlog=; got {', '.join(sorted(unknown))}")
+    if not named.get("address"):
+        raise ValueError("it has no path; expected unix:PATH")
+    try:
+        mode, backlog = int(named.get("mode", "666"), 8), int(named.get("backlog", asked.own.backlog))
+    except ValueError:
+        raise ValueError("expected an octal mode such as 600, and a whole number as backlog") from None
+    path = os.path.abspath(named["address"])
+    return _unix(path, "unix", replace(asked.own, mode=mode, backlog=backlog), asked)
 
 
 def _inherited(where: URLWhere, asked: _Asked) -> list[Binding]:
@@ -302,6 +325,9 @@ def _default_interfaces(net: Net, machine: Machine) -> list[_Interface]:
 
 def _interface(text: str, machine: Machine) -> list[_Interface]:
     try:
+        # The scope of an IPv6 address may be anything, and it stands in the listener's name.
+        if not text.isprintable():
+            raise ValueError("it holds a character that cannot be printed")
         return _interfaces_of(text if parse(text) else host_name(text), machine)
     except ValueError as error:
         raise ValueError(f"interface {text!r}: {error}") from None

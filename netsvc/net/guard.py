@@ -26,7 +26,6 @@ from twisted.internet.interfaces import (
     IHalfCloseableProtocol,
     IHandshakeListener,
     IProtocol,
-    IProtocolFactory,
     IPushProducer,
     ISSLTransport,
     ITransport,
@@ -460,29 +459,6 @@ class Guard(Connection):
             host_and_port(arrival.local_address, arrival.local_port),
             self._number,
         )
-
-
-@implementer(IProtocolFactory)
-class GuardFactory:
-    """Builds a guard for each connection of one listener."""
-
-    def __init__(self, listening: Listening) -> None:
-        """
-        @param listening: what the connections share.
-        """
-        self._listening = listening
-
-    def buildProtocol(self, addr: IAddress) -> Guard:
-        """A guard; the service's protocol is built later. See `IProtocolFactory`."""
-        return Guard(self._listening)
-
-    def doStart(self) -> None:
-        """See `IProtocolFactory`."""
-        self._listening.factory.doStart()
-
-    def doStop(self) -> None:
-        """See `IProtocolFactory`."""
-        self._listening.factory.doStop()
 
 
 @lru_cache(maxsize=64)

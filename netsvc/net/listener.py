@@ -18,7 +18,7 @@ from netsvc.facts import REFUSED, Facts
 from netsvc.net.accept import AcceptPort
 from netsvc.net.arrival import host_and_port
 from netsvc.net.datagram import DatagramPort, OwnAddresses
-from netsvc.net.guard import GuardFactory
+from netsvc.net.factory import GuardFactory
 from netsvc.net.listening import Listening
 from netsvc.net.sockets import OpenSocket, unlink_path
 from netsvc.settings import Limits

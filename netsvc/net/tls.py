@@ -271,8 +271,9 @@ class TLSSession:
             return
         try:
             self._tls.unwrap()
-        except ssl.SSLWantReadError:
-            # Ours is written; the client's, which OpenSSL would wait for, may come or not.
+        except ssl.SSLError:
+            # Ours is written; the client's, which OpenSSL would wait for, may come or not. It can also be an
+            # error that another session left behind, for Python's unwrap does not always take it away.
             return
 
     def arrival(self) -> TLSArrival:

@@ -250,11 +250,14 @@ def test_it_says_so_once_per_listener_when_it_listens_beyond_loopback(tmp_path: 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can drop privileges")
 def test_as_root_it_binds_and_then_drops_to_the_user_that_twistd_is_given(tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
-    path = tmp_path
-    while path != path.parent:
-        path.chmod(path.stat().st_mode | 0o011)
-        path = path.parent
-    with running(tmp_path, "--tcp", "127.0.0.1:0", twistd=("--uid", "65534", "--gid", "65534")) as daemon:
+    above = tmp_path
+    while above != above.parent:
+        above.chmod(above.stat().st_mode | 0o011)
+        above = above.parent
+    path = tmp_path / "echo.sock"
+    arguments = ["--tcp", "127.0.0.1:0", "--echo", f"unix://{path}"]
+    with running(tmp_path, *arguments, twistd=("--uid", "65534", "--gid", "65534")) as daemon:
+        assert (path.stat().st_uid, path.stat().st_gid) == (65534, 65534)
         status = Path(f"/proc/{daemon.process.pid}/status").read_text()
         assert re.search(r"Uid:\s+65534\s+65534\s+65534", status)
         assert "runs as root" not in daemon.log()

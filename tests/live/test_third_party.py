@@ -21,9 +21,7 @@ listen = ["127.0.0.1:0", "tls://127.0.0.1:0", "tcp://127.0.0.1:0?proxy=required"
 
 [service.finger]
 stream = "twisted.protocols.finger.Finger"
-listen = "127.0.0.1:0"
-max_connections = 2
-idle_timeout = 1.0
+listen = ["tcp://127.0.0.1:0?max_connections=2", "tcp://127.0.0.1:0?idle_timeout=1"]
 
 [tls]
 certificate = {certificate}
@@ -129,8 +127,10 @@ def test_an_ftp_factory_serves_behind_a_proxy_header_and_not_before_it(
 
 def test_the_total_and_the_idle_time_hold_for_a_finger_protocol(third_party: tuple[Daemon, Path]) -> None:
     daemon, _ = third_party
-    (port,) = _ports(daemon, "finger", "tcp")
+    port, patient = _ports(daemon, "finger", "tcp")
     inside = [socket.create_connection(("127.0.0.1", port), PATIENCE) for _ in range(2)]
+    for sock in inside:
+        sock.sendall(b"a")
     with (
         socket.create_connection(("127.0.0.1", port), PATIENCE) as third,
         pytest.raises(ConnectionResetError),
@@ -138,9 +138,10 @@ def test_the_total_and_the_idle_time_hold_for_a_finger_protocol(third_party: tup
         third.recv(1)
     daemon.wait_for_line(r"netsvc\.finger.*refused .*max_connections")
     for sock in inside:
-        assert sock.recv(1) == b"", "an idle client is closed"
         sock.close()
-    with socket.create_connection(("127.0.0.1", port), PATIENCE) as sock:
+    with socket.create_connection(("127.0.0.1", patient), PATIENCE) as sock:
+        assert sock.recv(1) == b"", "an idle client is closed"
+    with socket.create_connection(("127.0.0.1", patient), PATIENCE) as sock:
         sock.sendall(b"alice\r\n")
         assert read_all(sock) == b"Login: alice\nNo such user\n"
 

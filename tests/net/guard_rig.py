@@ -14,7 +14,8 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
 from netsvc.facts import Fact, Facts, Row
-from netsvc.net.guard import Guard, GuardFactory
+from netsvc.net.factory import GuardFactory
+from netsvc.net.guard import Guard
 from netsvc.net.listening import Listening
 from netsvc.settings import Limits
 

@@ -135,7 +135,9 @@ def test_interfaces_replace_the_default_ones(interface: list[str], addresses: li
     assert not any(one.optional for one in bindings("8009", STREAM, net=Net(interface=interface)))
 
 
-@pytest.mark.parametrize("interface", ["0", "nowhere", "127.0.0.1:80", "", "[::1]"])
+@pytest.mark.parametrize(
+    "interface", ["0", "nowhere", "127.0.0.1:80", "", "[::1]", "fe80::1%e\x1b[2J", "fe80::1%\ufeff"]
+)
 def test_an_interface_that_is_none_is_refused(interface: str) -> None:
     assert f"--echo 8009: interface {interface!r}: " in refused("8009", net=Net(interface=[interface]))
 
@@ -169,6 +171,26 @@ def test_a_url_is_one_transport() -> None:
     (one,) = bindings("tcp://[::1]:7")
     assert (one.kind, one.transport, one.family) == ("stream", "tcp", socket.AF_INET6)
     assert one.backlog >= 4096
+
+
+def test_a_unix_description_is_a_socket_of_ours_with_twisteds_mode() -> None:
+    (open_to_all,) = bindings("unix:/run/a\\:b.sock")
+    assert (open_to_all.transport, open_to_all.host, open_to_all.mode) == ("unix", "/run/a:b.sock", 0o666)
+    (strict,) = bindings("unix:/run/a.sock:mode=600:backlog=7:lockfile=0")
+    assert (strict.mode, strict.backlog) == (0o600, 7)
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ("unix:/a:mode=rw", "expected an octal mode"),
+        ("unix:/a:wantPID=1", "expected unix:PATH, mode= or backlog=; got wantPID"),
+        ("unix:mode=600", "it has no path"),
+        ("unix:/a:/b", "too many parts"),
+    ],
+)
+def test_a_unix_description_that_cannot_be_read_is_refused(where: str, message: str) -> None:
+    assert message in refused(where)
 
 
 def test_a_unix_url_is_a_path_with_permissions_for_the_owner_alone() -> None:

@@ -172,6 +172,22 @@ def test_any_spoilt_byte_of_a_client_is_data_or_a_failure(
     session.outgoing()
 
 
+def test_an_error_that_another_session_left_does_not_hinder_closing(
+    serving: ssl.SSLContext, trusting: ssl.SSLContext
+) -> None:
+    (client, session), (other, failing) = connect(serving, trusting), connect(serving, trusting)
+    spoilt = other.seal(b"message")
+    heard_of(failing, spoilt[:-1] + bytes([spoilt[-1] ^ 1]))
+    other.feed(failing.outgoing())
+    # It finds an alert and says nothing of it, but OpenSSL has noted that for whoever asks next.
+    other.tls.unwrap()
+    session.send(b"answer")
+    session.close()
+    client.feed(session.outgoing())
+    assert client.read() == b"answer"
+    assert client.ended
+
+
 def heard_of(session: TLSSession, ciphertext: bytes) -> list[bytes]:
     """The plaintext of bytes that may end in a failure."""
     try:
