@@ -102,6 +102,22 @@ def test_a_refusal_says_what_was_expected(one: Setting, wrong: object, expected:
     assert str(raised.value).startswith(f"expected {expected}")
 
 
+def test_a_whole_number_too_large_for_a_float_is_still_one() -> None:
+    huge = 10**400
+    assert Setting("it", int, 1, minimum=1).read(huge) == huge
+    assert Setting("it", int, 1).parse(str(huge)) == huge
+    with pytest.raises(ValueError, match="^expected a whole number up to 9$"):
+        Setting("it", int, 1, maximum=9).read(huge)
+    with pytest.raises(ValueError, match="^expected a number$"):
+        Setting("it", float, 1.0).read(huge)
+
+
+def test_no_more_peers_are_remembered_than_a_cache_can_count() -> None:
+    (tracked,) = [one for one in settings_of(Limits) if one.name == "tracked_peers"]
+    with pytest.raises(ValueError, match="to 10000000$"):
+        tracked.read(2**63)
+
+
 def test_a_whole_number_does_where_a_number_is_expected() -> None:
     taken = Setting("it", float, 1.0).read(2)
     assert (taken, type(taken)) == (2.0, float)

@@ -1,12 +1,13 @@
 """
 Runs made inputs through one target: makes each, hands it to a check, and says which one it was that failed.
 
-An input is a plain value (bytes, text, tuples of such), so that the one in a failure can be pasted into a test.
+An input is a plain value (bytes, text, tuples of such), so that one that failed can be pasted into a test.
 ``NETSVC_FUZZ_INPUTS`` is how many inputs all targets get together, ``NETSVC_FUZZ_SEED`` where chance begins.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
@@ -15,8 +16,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
 from zope.interface import implementer
+
+from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
 
 from tests.fuzz.inputs import Inputs
 
@@ -32,8 +34,18 @@ INPUTS = int(os.environ.get("NETSVC_FUZZ_INPUTS", "20000"))
 SEED = int(os.environ.get("NETSVC_FUZZ_SEED", "1862"))
 
 
-class Broken(AssertionError):
+class BrokenError(AssertionError):
     """An input did what no input may do."""
+
+
+def one_line(text: str) -> None:
+    """
+    Whatever is told to a person is one line, and nothing in it acts on a terminal.
+
+    @raise BrokenError: this is not.
+    """
+    if not (text and text.isprintable()):
+        raise BrokenError(f"not one line: {text!r}")
 
 
 @dataclass(frozen=True)
@@ -42,7 +54,7 @@ class Result:
     What a campaign did.
 
     @ivar inputs: how many inputs were tried.
-    @ivar seconds: and how long that took.
+    @ivar seconds: of the processor that it took, whoever else used it meanwhile.
     """
 
     inputs: int
@@ -69,30 +81,29 @@ def run(
     @param simpler: gives inputs like one but with less in them, to find out what of it makes it fail.
     @param inputs: all inputs of all targets.
     @param seed: where chance begins.
-    @raise Broken: an input failed; the text has it as a Python literal.
+    @raise BrokenError: an input failed; the text has it as a Python literal.
     """
     chance = Inputs(f"{seed} {target}")
-    count = max(1, round((INPUTS if inputs is None else inputs) * share / 100))
-    began = time.perf_counter()
+    count = math.ceil((INPUTS if inputs is None else inputs) * share / 100)
+    began = time.process_time()
     with watching() as faults:
         for number in range(count):
             made = make(chance)
-            error = _fault(check, made, faults)
-            if error is not None:
-                least = _least(made, check, simpler, faults)
-                raise Broken(
+            if _fault(check, made, faults) is not None:
+                least, error = _least(made, check, simpler, faults)
+                raise BrokenError(
                     f"target {target}, NETSVC_FUZZ_SEED={seed}, input {number} of {count}; "
                     f"the least that fails is\n{literal(least)}\n"
                     f"{type(error).__name__}: {error}"
                 ) from error
-    return Result(count, time.perf_counter() - began)
+    return Result(count, time.process_time() - began)
 
 
 def _fault(check: Callable[[_Input], None], made: _Input, faults: list[str]) -> Exception | None:
     try:
         check(made)
         if faults:
-            raise Broken(" and ".join(faults))
+            raise BrokenError(" and ".join(faults))
     except Exception as error:  # noqa: BLE001 - whatever it is, it is what is looked for
         faults.clear()
         return error
@@ -104,21 +115,21 @@ def _least(
     check: Callable[[_Input], None],
     simpler: Callable[[_Input], Iterable[_Input]],
     faults: list[str],
-) -> _Input:
-    """The first of its simpler forms that fails too, and so on until none does."""
+) -> tuple[_Input, Exception | None]:
+    """The first of an input's simpler forms that fails too, and so on until none does; and how it fails."""
     for one in simpler(made):
         if _fault(check, one, faults) is not None:
             return _least(one, check, simpler, faults)
-    return made
+    return made, _fault(check, made, faults)
 
 
 def literal(value: object) -> str:
-    """A value as Python code, long bytes that repeat themselves as such."""
+    """A value as Python code; bytes and texts that repeat themselves stand there once."""
     if isinstance(value, list):
         return "[" + ", ".join(literal(one) for one in value) + "]"
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key!r}: {literal(one)}" for key, one in value.items()) + "}"
-    if isinstance(value, bytes) and len(value) > _LONG:
+    if isinstance(value, bytes | str) and len(value) > _LONG:
         for size in range(1, _LONG):
             if value[size:] == value[:-size]:
                 return f"({value[:size]!r} * {len(value) // size + 1})[:{len(value)}]"

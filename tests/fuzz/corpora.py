@@ -10,7 +10,8 @@ from netsvc.net.proxy import crc32c
 _SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 
 
-def _v2(command: int, family: int, body: bytes) -> bytes:
+def v2(command: int, family: int, body: bytes) -> bytes:
+    """A header of version 2 whose length is right, whatever else is."""
     return _SIGNATURE + struct.pack(">BBH", 0x20 | command, family, len(body)) + body
 
 
@@ -38,22 +39,26 @@ PROXY = (
     b"PROXY TCP6 2001:db8::7 ::1 0 65535\r\n",
     b"PROXY TCP6 ::ffff:198.51.100.7 ::ffff:192.0.2.1 1 2\r\n",
     b"PROXY TCP4 127.0.0.1 255.255.255.255 1 1\r\n",
+    b"PROXY TCP4 198.51.100.7 192.0.2.1 65536 99999\r\n",
     b"PROXY UNKNOWN\r\n",
     b"PROXY UNKNOWN ffff:f...f:ffff ffff:f...f:ffff 65535 65535 \x1b\0\xff\r\n",
-    _v2(0, 0, b""),
-    _v2(0, 0x11, _V4),
-    _v2(1, 0x11, _V4),
-    _v2(1, 0x12, _V4 + _NAME + _TLS),
-    _v2(1, 0x21, _V6 + _NAME),
-    _v2(1, 0x21, _MAPPED),
-    _v2(1, 0x31, _PATHS),
-    _v2(1, 0x31, bytes(216)),
-    _v2(1, 0x32, _PATHS + _NAME),
-    _v2(1, 0x00, b"whatever"),
-    _v2(1, 0x11, _V4 + _extension(4, bytes(4096 - 15))),
-    _checked(_v2(1, 0x11, _V4 + _NAME)),
-    _checked(_v2(1, 0x21, _V6)),
+    v2(0, 0, b""),
+    v2(0, 0x11, _V4),
+    v2(1, 0x11, _V4),
+    v2(1, 0x12, _V4 + _NAME + _TLS),
+    v2(1, 0x21, _V6 + _NAME),
+    v2(1, 0x21, _MAPPED),
+    v2(1, 0x31, _PATHS),
+    v2(1, 0x31, bytes(216)),
+    v2(1, 0x32, _PATHS + _NAME),
+    v2(1, 0x00, b"whatever"),
+    v2(1, 0x11, _V4 + _extension(4, bytes(4096 - 15))),
+    _checked(v2(1, 0x11, _V4 + _NAME)),
+    _checked(v2(1, 0x21, _V6)),
 )
+
+#: What stands in those of version 2 behind their first 16 bytes.
+PROXY_BODIES = tuple(header[16:] for header in PROXY if header.startswith(_SIGNATURE))
 
 #: What clients of the services send.
 MESSAGES = (
@@ -126,6 +131,14 @@ WHERES = (
     "systemd://echo",
     "systemd://both?proxy=required",
     "systemd://none",
+    "systemd://path?certificate=server.pem",
+    "systemd://both?certificate=server.pem",
+    "tcp://:8009?certificate=server.pem",
+    "tcp://:8009?mode=600",
+    "udp://:6667?proxy=off",
+    "unix:///run/a.sock?mode=1000",
+    "unix:///run/a%00b.sock",
+    "unix:///run/%FF.sock",
     "tcp:8009",
     "tcp:8009:interface=\\:\\:",
     "ssl:443:privateKey=key.pem:certKey=cert.pem",

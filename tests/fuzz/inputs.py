@@ -19,10 +19,11 @@ _SIZES = (0, 1, 2, 3, 4, 7, 8, 15, 16, 27, 28, 63, 64, 106, 107, 108, 127, 128, 
 _LARGE = (1023, 1024, 4095, 4096, 4097, 8191, 8192, 16_383, 16_384, 16_385, 65_506, 65_507, 65_535, 65_536)
 _BYTES = b"\x00\x01\x07\x08\t\n\x0b\r\x1b !\"%'*:[\\]{}~\x7f\x80\x9b\xa0\xc0\xe2\xed\xef\xf4\xff"
 
-#: Characters that end lines, drive terminals, turn the writing, join, have no UTF-8, or mean something somewhere.
+#: Characters that end lines, drive terminals, turn the writing, join, have no UTF-8, or mean something.
 _SIGNS = (
     "\0\x07\x08\t\n\x0b\x0c\r\x1b\x1c\x7f\x80\x85\x9b\xa0\xad\u0130\u0301\u061c\u0660\u200b\u200d\u200f\u2028"
-    "\u2029\u202e\u2066\u20ac\u5b57\ud800\udcff\ufb01\ufeff\uffff\U0001f600\U000e0041 \"#%&'*+,-./0:;=?@[\\]_{}~"
+    "\u2029\u202e\u2066\u20ac\u5b57\ud800\udcff\ufb01\ufeff\uffff\U0001f600\U000e0041"
+    " \"#%&'*+,-./0:;=?@[\\]_{}~"
 )
 
 

@@ -47,7 +47,7 @@ class Peer:
     def shake(self, argument: object) -> None:
         """Nothing to agree on."""
 
-    def spoil(self, argument: object) -> None:
+    def spoil(self, argument: tuple[int, int]) -> None:
         """Nothing to spoil that `raw` would not do."""
 
     def compare(self, received: bytes, sent: bytes) -> None:
@@ -69,6 +69,7 @@ class TLSPeer(Peer):
         self._client = Client(context)
         self._said = bytearray()
         self._taken = 0
+        self._got = b""
         self._over = False
         self._spoilt: tuple[int, int] | None = None
 
@@ -77,8 +78,10 @@ class TLSPeer(Peer):
         fresh, self._taken = self.wire.sent[self._taken :], len(self.wire.sent)
         self._client.feed(bytes(fresh))
         try:
-            self._client.shake()
+            if self._client.shake():
+                self._got += self._client.read()
         except ssl.SSLError:
+            # An alert.
             self._over = True
         self._post()
 
@@ -93,6 +96,8 @@ class TLSPeer(Peer):
 
     def end(self, argument: object) -> None:
         """Say close_notify, or end without."""
+        # First what has come: an alert that unwrap finds there becomes the next session's error.
+        self.shake(None)
         if argument and self._client.shaken and not self._over:
             self._over = True
             try:
@@ -110,17 +115,8 @@ class TLSPeer(Peer):
     def compare(self, received: bytes, sent: bytes) -> None:
         """See `Peer`."""
         assert self._said.startswith(received), "the service got what was not sent"
-        fresh = bytes(self.wire.sent[self._taken :])
-        self._client.feed(fresh)
-        if self._client.shaken:
-            assert sent.startswith(self._read()), "the client got what the service did not write"
-
-    def _read(self) -> bytes:
-        try:
-            return self._client.read()
-        except ssl.SSLError:
-            # An alert, which ends it as well.
-            return b""
+        self.shake(None)
+        assert sent.startswith(self._got), "the client got what the service did not write"
 
     def _post(self) -> None:
         data = self._client.sent()

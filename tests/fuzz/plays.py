@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ from netsvc.construct import named, stream_factory
 from netsvc.counters import Counters
 from netsvc.facts import Facts
 from netsvc.journal.memory import Ring
-from netsvc.net.guard import GuardFactory
+from netsvc.net.factory import GuardFactory
 from netsvc.net.listening import Listening
 from netsvc.registry import Registry, discover
 from netsvc.service import NetService
@@ -28,7 +28,6 @@ from netsvc.settings import Limits, Networks, SettingError, defaults
 from netsvc.trafficlog import TrafficLog
 from tests.fuzz.books import Books
 from tests.fuzz.peers import Peer, TLSPeer
-from tests.fuzz.wild import WildFactory
 from tests.fuzz.wires import Reactor, connect
 
 #: What is done, to which connection, and with what.
@@ -90,10 +89,12 @@ def service_named(name: str) -> NetService:
     return WILD if name == WILD.name else registry().services[name]
 
 
-def limits_of(service: NetService, play: Play) -> Limits:
-    """A play's limits; networks stand there as texts."""
-    own = {key: Networks.of(*value) if type(value) is tuple else value for key, value in play.limits.items()}
-    return dataclasses.replace(_LIMITS, **{**service.limits, **own})
+def limits_with(own: Mapping[str, Any], others: Limits) -> Limits:
+    """Limits where some are others than usual; networks stand there as tuples of texts."""
+    read: dict[str, Any] = {
+        key: Networks.of(*value) if type(value) is tuple else value for key, value in own.items()
+    }
+    return dataclasses.replace(others, **read)
 
 
 class Stage:
@@ -111,7 +112,8 @@ class Stage:
         self.counters = Counters()
         self.log = TrafficLog(self.reactor, {service.name: service.log or _LINES}, {"tcp://x": 3.0})
         self.facts = Facts(capture=1 << 30, clock=lambda: 1_473_977_352_000_000_000)
-        for sink in (Ring(65_536), self.counters, self.log, self.books):
+        self.timeline = Ring(65_536)
+        for sink in (self.timeline, self.counters, self.log, self.books):
             self.facts.subscribe(sink)
         self.shared = named(service.name, service.shared)() if service.shared else None
         self.listening = Listening(
@@ -119,7 +121,7 @@ class Stage:
             listener="tcp://x",
             transport="tls" if tls else play.transport,
             factory=stream_factory(service.name, service.stream, self._arguments(service, play)),
-            limits=limits_of(service, play),
+            limits=limits_with({**service.limits, **play.limits}, _LIMITS),
             facts=self.facts,
             clock=self.reactor,
             tls=tls,
@@ -131,9 +133,9 @@ class Stage:
         self.peers: dict[int, Peer] = {}
 
     def _arguments(self, service: NetService, play: Play) -> dict[str, Any]:
+        needed = {"reactor": self.reactor, "clients": self.clients, "timeline": self.timeline}
         arguments: dict[str, Any] = {**defaults(service.settings), **play.settings}
-        if "clients" in service.needs:
-            arguments["clients"] = self.clients
+        arguments.update({name: thing for name, thing in needed.items() if name in service.needs})
         if self.shared is not None:
             arguments["shared"] = self.shared
         return arguments
@@ -161,6 +163,8 @@ def _check(play: Play, serving: ssl.SSLContext | None, client: ssl.SSLContext | 
     try:
         stage = Stage(play, serving)
     except SettingError:
+        if not play.settings:
+            raise
         return
     for what, who, argument in play.steps:
         _STEPS[what](stage, who, argument, client)

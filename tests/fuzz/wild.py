@@ -35,13 +35,15 @@ class _Producer:
         self.stopped = False
 
     def begin(self) -> None:
-        if self._streaming:
+        if self._streaming and not self.stopped:
             self.resumeProducing()
 
     def pauseProducing(self) -> None:
+        assert not self.stopped, "paused although it was stopped"
         self._paused = True
 
     def resumeProducing(self) -> None:
+        assert not self.stopped, "resumed although it was stopped"
         self._paused = False
         while not self._paused and not self.stopped:
             self._service.write(b"p" * 9000)

@@ -40,7 +40,7 @@ class Reactor(_DisconnectSelectableMixin, Clock):
         self._writers.pop(writer, None)
 
     def advance(self, amount: float) -> None:
-        """Let time pass and make the calls that are due; what these ask for at once comes in the next turn."""
+        """Let time pass and make the calls that are due; those that these ask for are the next turn's."""
         self.rightNow += amount
         due = [call for call in self.calls if call.getTime() <= self.rightNow]
         for call in sorted(due, key=lambda one: one.getTime()):
