@@ -62,8 +62,8 @@ class UNIXServer(tcp.Server):
     """
     A UNIX stream connection that was accepted.
 
-    Twisted's own reads with recvmsg, and takes in descriptors that a peer sends along, with a line of the log for
-    each; this one reads bytes, and the system drops the rest.
+    Twisted's own reads with recvmsg, and takes in descriptors that a peer sends along, with a line of the log
+    for each; this one reads bytes, and the system drops the rest.
     """
 
     client: tuple[Any, ...]
