@@ -7,6 +7,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 from twisted.internet.interfaces import IProtocol, IProtocolFactory
@@ -25,6 +26,8 @@ def named(service: str, name: str) -> Callable[..., Any]:
     @raise SettingError: it cannot be imported, or cannot be called.
     """
     try:
+        # First, because namedAny says of a module that is not there only that the name means nothing.
+        import_module(name.partition(".")[0])
         found = namedAny(name)
     except Exception as error:
         # A module may raise anything while it is imported; which one did, and why, is what its user needs.
@@ -69,6 +72,9 @@ def datagram_protocol(service: str, name: str, arguments: Mapping[str, Any]) -> 
 def _call(service: str, name: str, make: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
     try:
         return make(**arguments)
+    except ValueError as error:
+        # A setting that it refuses: what it says of that is for the user as it stands.
+        raise SettingError(f"service {service}: {one_line(error)}") from error
     except Exception as error:
         # As above: it may be anybody's, and what it objects to is what its user needs.
         raise SettingError(f"service {service}: {name}: {one_line(error)}") from error

@@ -8,10 +8,7 @@ Twisted's MultiService stops everything at once.
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from typing import Any
 
 from twisted.application.service import Service
@@ -23,9 +20,14 @@ from twisted.python.failure import Failure
 
 from netsvc.net.listener import Listener
 from netsvc.net.machine import beyond_loopback
+from netsvc.ready import ReadyFile
+from netsvc.settings import SettingError
 from netsvc.signals import on_signals
 
 _log = Logger()
+
+#: What the wildcard addresses stand for.
+_EVERY = {"0.0.0.0": "any IPv4 address of this machine", "::": "any address of this machine"}
 
 #: Seconds after everything was dropped, in which whoever still does not end is given up.
 _LAST = 1.0
@@ -46,7 +48,7 @@ class Daemon(Service):
         listeners: Sequence[Listener],
         sinks: Sequence[Callable[[], None]],
         grace: float,
-        ready: str,
+        ready: ReadyFile,
         fail: Callable[[str], None],
     ) -> None:
         """
@@ -54,7 +56,7 @@ class Daemon(Service):
         @param listeners: what to start and stop.
         @param sinks: called, in this order, after the last connection has gone.
         @param grace: seconds that connections have to take what is buffered for them.
-        @param ready: path of a file to write, as JSON, once every listener is open; empty for none.
+        @param ready: written once every listener is open, removed as the daemon stops.
         @param fail: ends the whole process with status 1; it is told why in one line.
         """
         self.listeners = tuple(listeners)
@@ -69,7 +71,7 @@ class Daemon(Service):
     def startService(self) -> None:
         """See `IService`."""
         Service.startService(self)
-        # Whoever is told that it is ready may send a signal at once, which the reactor takes only once it runs.
+        # Whoever is told that it is ready may send a signal, which the reactor takes only once it runs.
         running: Deferred[None] = Deferred()
         self._reactor.callWhenRunning(running.callback, None)
         starting = [*(maybeDeferred(listener.start) for listener in self.listeners), running]
@@ -78,6 +80,7 @@ class Daemon(Service):
     def stopService(self) -> Deferred[None]:
         """Stop in order; see `IService`. A second signal ends it at once."""
         Service.stopService(self)
+        self._ready.remove()
         return Deferred.fromCoroutine(self._stop())
 
     def abort(self) -> None:
@@ -121,36 +124,26 @@ class Daemon(Service):
                 return
         for listener in self.listeners:
             self._say(listener)
-        if self._ready and not self._write_ready():
+        if not self._tell_ready():
             return
         _log.info("netsvc is ready; listeners open: {count}", count=len(self.listeners))
 
     def _say(self, listener: Listener) -> None:
         place = listener.place()
-        _log.info("{service} listens on {listener}", service=place.service, listener=place.listener)
+        _log.info("{service} listens on {where}", service=place.service, where=place.shown())
         if beyond_loopback(place.address):
             _log.warn(
-                "{listener} is beyond loopback: whoever can reach {address} can use {service}",
-                listener=place.listener,
-                address=place.address,
+                "{where} is beyond loopback: whoever can reach {address} can use {service}",
+                where=place.shown(),
+                address=_EVERY.get(place.address, place.address),
                 service=place.service,
             )
 
-    def _write_ready(self) -> bool:
-        document = [listener.place().as_json() for listener in self.listeners]
-        partial = f"{self._ready}.{os.getpid()}"
+    def _tell_ready(self) -> bool:
         try:
-            with open(partial, "w", encoding="utf-8") as file:
-                json.dump(document, file, indent=1)
-                file.write("\n")
-            os.replace(partial, self._ready)
-        except (OSError, ValueError) as error:
-            # ValueError: the path has a NUL in it, which TOML can write.
-            with suppress(OSError, ValueError):
-                os.unlink(partial)
-            reason = getattr(error, "strerror", None) or error
-            ready = self._ready if self._ready.isprintable() else repr(self._ready)
-            self._end(f"--ready {ready}: cannot be written: {reason}")
+            self._ready.write([listener.place().as_json() for listener in self.listeners])
+        except SettingError as error:
+            self._end(str(error))
             return False
         return True
 

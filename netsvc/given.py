@@ -40,7 +40,7 @@ def read_document(file: str) -> dict[str, Any]:
     except OSError as error:
         raise SettingError(f"{name}: cannot read it: {error.strerror or error}") from None
     try:
-        return tomllib.loads(data.decode("utf-8"))
+        return tomllib.loads(data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise SettingError(f"{name}: expected UTF-8, got another byte (at line {line})") from None

@@ -31,6 +31,9 @@ _LONG_DESCRIPTION = (
     "the default set starts. Options with a star may be given several times."
 )
 
+#: What people may look for and this version does not have.
+_ABSENT = {"--web": "this version has no web service", "--journal": "this version has no journal"}
+
 
 class Options(usage.Options):
     """
@@ -137,7 +140,7 @@ class Options(usage.Options):
         known = {f"--{option.removesuffix('=')}": option.endswith("=") for option in self.longOpt}
         for option in _long_options(arguments, known):
             if option not in known:
-                why = self.registry.why_left_out(option.removeprefix("--"))
+                why = _ABSENT.get(option) or self.registry.why_left_out(option.removeprefix("--"))
                 unknown = "no such option" + (did_you_mean(option, known) or "; --help lists them")
                 raise usage.UsageError(f"{shown(option)}: {why or unknown}")
 

@@ -356,6 +356,13 @@ class Limits:
         maximum=10_000_000,
         reason="whose rates and budgets are remembered per listener; the longest unheard leave first",
     )
+    refusal_log_rate: float = setting(
+        5.0,
+        unit="lines per second",
+        minimum=0,
+        reason="that one listener's refusals for one reason may add to the log; they come in floods, and "
+        "one line then counts the rest",
+    )
     log_rate: float = setting(
         50.0,
         unit="lines per second",
@@ -379,7 +386,7 @@ class Timeline:
         unit="bytes",
         minimum=0,
         maximum=1_048_576,
-        reason="of each message kept in its fact; the true length is always kept",
+        reason="of each message kept in its fact, and shown in the log; the true length is always kept",
     )
 
 

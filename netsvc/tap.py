@@ -18,7 +18,8 @@ from typing import Any
 from twisted.application.service import IService
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
+from twisted.internet.protocol import AbstractDatagramProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -31,7 +32,7 @@ from netsvc.descriptors import fitting, raise_limit
 from netsvc.facts import Facts
 from netsvc.interfaces import INetService
 from netsvc.journal.memory import Ring
-from netsvc.net.binding import Binding, bindings_of
+from netsvc.net.binding import Binding, bindings_of, check_interface
 from netsvc.net.datagram import OwnAddresses
 from netsvc.net.factory import GuardFactory
 from netsvc.net.listener import DatagramListener, EndpointListener, Listener, StreamListener
@@ -41,6 +42,7 @@ from netsvc.net.sockets import OpenSocket, close_sockets, open_where
 from netsvc.net.tls import server_context
 from netsvc.net.where import endpoint_prefixes, parse_where
 from netsvc.options import Options
+from netsvc.ready import ReadyFile
 from netsvc.settings import SettingError
 from netsvc.signals import after_first_signal
 from netsvc.trafficlog import TrafficLog
@@ -91,6 +93,7 @@ class Assembly:
         self._prefixes = endpoint_prefixes()
         self._own = OwnAddresses()
         self._log_rates: dict[str, float] = {}
+        self._refusal_log_rates: dict[str, float] = {}
         self._listeners: list[Listener] = []
         self._opened: list[OpenSocket] = []
         self._left_out: set[str] = set()
@@ -106,11 +109,14 @@ class Assembly:
         """
         configuration = self._configuration
         for name, why in configuration.left_out.items():
-            _log.error("plugin {name} is left out: {why}", name=name, why=why)
+            _log.error("of what plugins declare, {name} is left out: {why}", name=name, why=why)
         lines = {one.service.name: one.service.log for one in configuration.services}
-        log = TrafficLog(self._reactor, lines, self._log_rates)
+        log = TrafficLog(self._reactor, lines, self._log_rates, self._refusal_log_rates)
         for sink in (self._timeline, self._counters, log):
             self._facts.subscribe(sink)
+        ready = ReadyFile(configuration.net.ready)
+        ready.prepare()
+        self._check_net()
         try:
             for service in configuration.services:
                 self._add_service(service)
@@ -122,11 +128,69 @@ class Assembly:
             self._listeners,
             [log.stop, self._clients.close],
             configuration.net.shutdown_grace,
-            configuration.net.ready,
+            ready,
             end_in_failure(self._reactor),
         )
 
+    def planned(self) -> list[tuple[str, Binding]]:
+        """
+        Find out what `daemon` would open, and whatever is wrong with it that shows before a socket is opened.
+
+        The services' factories are made and thrown away, and certificates are read.
+
+        @return: the service's name with each of its bindings.
+        @raise SettingError: the daemon would not start.
+        """
+        found = []
+        self._check_net()
+        for service in self._configuration.services:
+            others = self._others(service)
+            for listen in service.listen:
+                for binding in self._bindings(service, listen):
+                    self._try(service.service, binding, others)
+                    found.append((service.service.name, binding))
+        return found
+
+    def _try(self, declared: INetService, binding: Binding, others: Mapping[str, Any]) -> None:
+        if binding.kind == "datagram":
+            self._datagram_protocol(declared, binding, others)
+            return
+        self._listening(declared, binding, others)
+        if binding.transport == "endpoint":
+            self._endpoint(binding)
+
     def _add_service(self, service: ServiceConfiguration) -> None:
+        others = self._others(service)
+        for listen in service.listen:
+            bindings = self._bindings(service, listen)
+            if bindings[0].transport == "endpoint":
+                for binding in bindings:
+                    self._add_endpoint(service.service, binding, others)
+            else:
+                opened = open_where(bindings, self._left_out)
+                self._opened.extend(opened)
+                self._hand_over_files(opened)
+                for one in opened:
+                    self._add_socket(service.service, one, others)
+
+    def _check_net(self) -> None:
+        """Refuse what the tables say of every listener by the name of the key that says it."""
+        configuration = self._configuration
+        for text in configuration.net.interface:
+            try:
+                check_interface(text, self._machine)
+            except ValueError as error:
+                raise SettingError(f"{configuration.origins['net.interface']}: {error}") from None
+        if configuration.tls.certificate:
+            try:
+                self._tls_context(configuration.tls)
+            except SettingError as error:
+                key = str(error).partition(" ")[0]
+                origin = configuration.origins.get(f"tls.{key}", configuration.origins["tls.certificate"])
+                raise SettingError(f"{origin}: {error}") from None
+
+    def _others(self, service: ServiceConfiguration) -> dict[str, Any]:
+        """What a service's callables are passed beside their settings."""
         declared = service.service
         others = {
             name: thing
@@ -140,17 +204,7 @@ class Assembly:
         if declared.shared:
             others["shared"] = named(declared.name, declared.shared)()
         others.update(service.arguments)
-        for listen in service.listen:
-            bindings = self._bindings(service, listen)
-            if bindings[0].transport == "endpoint":
-                for binding in bindings:
-                    self._add_endpoint(declared, binding, others)
-            else:
-                opened = open_where(bindings, self._left_out)
-                self._opened.extend(opened)
-                self._hand_over_files(opened)
-                for one in opened:
-                    self._add_socket(declared, one, others)
+        return others
 
     def _hand_over_files(self, opened: Sequence[OpenSocket]) -> None:
         """Give the files of UNIX sockets to the user that twistd becomes: they are for that user alone."""
@@ -183,8 +237,8 @@ class Assembly:
             listening = self._listening(declared, binding, others)
             self._listeners.append(StreamListener(opened, listening, self._reactor))
             return
-        protocol = datagram_protocol(declared.name, declared.datagram, {**binding.settings, **others})
-        self._log_rates[binding.url] = binding.limits.log_rate
+        protocol = self._datagram_protocol(declared, binding, others)
+        self._set_log_rates(binding)
         self._listeners.append(
             DatagramListener(
                 opened, protocol, declared.name, binding.limits, self._facts, self._own, self._reactor
@@ -202,10 +256,39 @@ class Assembly:
 
     def _listen(self, binding: Binding, factory: GuardFactory) -> Deferred[IListeningPort]:
         try:
-            return serverFromString(self._reactor, binding.description).listen(factory)  # type: ignore[no-any-return]
+            return self._endpoint(binding).listen(factory)
+        except SettingError:
+            raise
         except Exception as error:
-            # The parser of an endpoint may be anybody's, and each complains in its own way.
+            # An endpoint may be anybody's, and each complains in its own way.
             raise _cannot_listen(binding, Failure(error)) from error
+
+    def _endpoint(self, binding: Binding) -> IStreamServerEndpoint:
+        try:
+            return serverFromString(self._reactor, binding.description)  # type: ignore[no-any-return]
+        except Exception as error:
+            # So may be what reads its description.
+            raise _cannot_listen(binding, Failure(error)) from error
+
+    def _datagram_protocol(
+        self, declared: INetService, binding: Binding, others: Mapping[str, Any]
+    ) -> AbstractDatagramProtocol:
+        try:
+            return datagram_protocol(declared.name, declared.datagram, {**binding.settings, **others})
+        except SettingError as error:
+            raise SettingError(f"{binding.origin} {binding.where}: {error}") from None
+
+    def _stream_factory(
+        self, declared: INetService, binding: Binding, others: Mapping[str, Any]
+    ) -> IProtocolFactory:
+        try:
+            return stream_factory(declared.name, declared.stream, {**binding.settings, **others})
+        except SettingError as error:
+            raise SettingError(f"{binding.origin} {binding.where}: {error}") from None
+
+    def _set_log_rates(self, binding: Binding) -> None:
+        self._log_rates[binding.url] = binding.limits.log_rate
+        self._refusal_log_rates[binding.url] = binding.limits.refusal_log_rate
 
     def _tls(self, binding: Binding) -> ssl.SSLContext | None:
         if binding.tls is None:
@@ -226,12 +309,12 @@ class Assembly:
                 descriptors=self._descriptors,
                 given=limits.max_connections,
             )
-        self._log_rates[binding.url] = limits.log_rate
+        self._set_log_rates(binding)
         return Listening(
             service=declared.name,
             listener=binding.url,
             transport=binding.transport,
-            factory=stream_factory(declared.name, declared.stream, {**binding.settings, **others}),
+            factory=self._stream_factory(declared, binding, others),
             limits=limits,
             facts=self._facts,
             clock=self._reactor,
@@ -283,4 +366,6 @@ def _owner(options: Options) -> tuple[int, int] | None:
 def _warn_of_root(owner: tuple[int, int] | None) -> None:
     """Running as root is somebody's mistake, unless twistd drops it."""
     if os.getuid() == 0 and (owner is None or owner[0] in (-1, 0)):
-        _log.warn("netsvc runs as root and stays root: give twistd --uid and --gid to drop it after binding")
+        _log.warn(
+            "netsvc runs as root and stays root: start it as another user, or give twistd --uid and --gid"
+        )

@@ -8,6 +8,7 @@ lines too. What peers sent appears as a Python literal only, so that no byte of 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from zope.interface import implementer
 
@@ -16,9 +17,6 @@ from twisted.logger import Logger
 
 from netsvc.facts import REFUSED, Fact, Row
 from netsvc.interfaces import IFactSink
-
-#: Refusals of one reason are one line a second: they come in floods, and the timeline has each of them.
-_REFUSALS_PER_SECOND = 1.0
 
 #: Refusals that the process is the reason of, not one listener: counted together, because they come on all
 #: listeners at once.
@@ -56,6 +54,7 @@ class TrafficLog:
         clock: IReactorTime,
         lines: Mapping[str, Mapping[str, str]],
         rates: Mapping[str, float],
+        refusal_rates: Mapping[str, float] = MappingProxyType({}),
     ) -> None:
         """
         @param clock: ends each second's count.
@@ -63,11 +62,14 @@ class TrafficLog:
             ``{data}``.
         @param rates: for each listener's URL the lines that it may write in a second; a listener that is
             not here has no limit.
+        @param refusal_rates: the same for its refusals, for each reason; a listener that is not here may
+            write one.
         """
         self.hidden = 0
         self._clock = clock
         self._lines = lines
         self._rates = rates
+        self._refusal_rates = refusal_rates
         self._current: dict[tuple[str, str], _Rate] = {}
         self._second: IDelayedCall | None = None
         self._logs: dict[str, Logger] = {}
@@ -81,7 +83,7 @@ class TrafficLog:
             text = self._lines.get(origin[0], {}).get(kind, "")
         if text and self._room(origin[1], row[6] if kind == REFUSED else ""):
             fact = Fact.of(row)
-            line = text.format(peer=_peer(fact), data=_data(fact), reason=fact.reason)
+            line = text.format(peer=_peer(fact), data=_data(fact), reason=_reason(fact))
             self._log(fact.origin.service).info("{line}", line=line)
 
     def stop(self) -> None:
@@ -95,7 +97,8 @@ class TrafficLog:
             listener = "all listeners"
         rate = self._current.get((listener, reason))
         if rate is None:
-            allowed = _REFUSALS_PER_SECOND if reason else self._rates.get(listener, float("inf"))
+            rates = self._refusal_rates if reason else self._rates
+            allowed = rates.get(listener, 1.0 if reason else float("inf"))
             rate = self._current[listener, reason] = _Rate(allowed)
             if self._second is None:
                 self._second = self._clock.callLater(1.0, self._end_second)
@@ -125,6 +128,12 @@ def _peer(fact: Fact) -> str:
     origin = fact.origin
     # A UNIX client's path may have any letters, and not every terminal's encoding has all of them.
     return ascii(origin.address if origin.port is None else (origin.address, origin.port))
+
+
+def _reason(fact: Fact) -> str:
+    """Why, and what else is known of that: the alert of a TLS handshake, what was wrong with a header."""
+    more = ", ".join(ascii(value) if key != "error" else str(value) for key, value in fact.detail)
+    return f"{fact.reason} ({more})" if more else str(fact.reason)
 
 
 def _data(fact: Fact) -> str:

@@ -50,7 +50,8 @@ RULES: dict[str, frozenset[str]] = {
     "netsvc.construct": CONTRACTS,
     "netsvc.descriptors": CONTRACTS,
     "netsvc.signals": frozenset(),
-    "netsvc.daemon": CONTRACTS | {"netsvc.net", "netsvc.signals", "netsvc.construct"},
+    "netsvc.ready": CONTRACTS,
+    "netsvc.daemon": CONTRACTS | {"netsvc.net", "netsvc.signals", "netsvc.ready"},
     # The command stands apart: it uses what it needs, and nothing uses it.
     "netsvc.commands": CONTRACTS
     | {

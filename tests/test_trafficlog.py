@@ -192,7 +192,8 @@ def test_no_byte_of_a_peer_acts_on_a_terminal_or_as_a_format(data: bytes, path: 
     log = _Log()
     log.emit(RECEIVED, data, origin=_origin(path, None))
     (line,) = log.lines()
-    assert line.isascii() and line.isprintable()
+    assert line.isascii()
+    assert line.isprintable()
     assert line == f"Got message from {path!a}: {data!r}"
     assert line in eventAsText(log.events[0])
 

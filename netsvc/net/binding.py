@@ -328,9 +328,28 @@ def _interface(text: str, machine: Machine) -> list[_Interface]:
         # The scope of an IPv6 address may be anything, and it stands in the listener's name.
         if not text.isprintable():
             raise ValueError("it holds a character that cannot be printed")
-        return _interfaces_of(text if parse(text) else host_name(text), machine)
+        # A WHERE has an IPv6 address in brackets, so people write it so here too.
+        bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+        return _interfaces_of(bare if parse(bare) else host_name(bare), machine)
     except ValueError as error:
         raise ValueError(f"interface {text!r}: {error}") from None
+
+
+def check_interface(text: str, machine: Machine) -> None:
+    """
+    See that one can listen on an interface that was given for every listener.
+
+    @raise ValueError: it is no address of this machine, or no address at all.
+    """
+    for interface in _interface(text, machine):
+        family = socket.AF_INET6 if ":" in interface.address else socket.AF_INET
+        try:
+            with socket.socket(family, socket.SOCK_DGRAM) as sock:
+                # getaddrinfo knows how a link-local address goes together with its scope.
+                sock.bind(socket.getaddrinfo(interface.address, 0, family, socket.SOCK_DGRAM)[0][4])
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise ValueError(f"interface {text!r}: no address of this machine ({reason})") from None
 
 
 def loopback_interfaces(machine: Machine) -> list[str]:

@@ -276,6 +276,9 @@ class Connection:
 
     def output_closed(self) -> None:
         """Everything has left and our side is closed."""
+        if self._transport is None:
+            # The service, told of it first, has closed the rest, which a transport then does at once.
+            return
         self._unwatch()
         self._write_closed = True
         self._stalled = False

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from zope.interface import implementer
 
-from twisted.internet.interfaces import IAddress, IProtocolFactory
+from twisted.internet.interfaces import IAddress, ILoggingContext, IProtocolFactory
 
 from netsvc.net.guard import Guard
 from netsvc.net.listening import Listening
 
 
-@implementer(IProtocolFactory)
+@implementer(IProtocolFactory, ILoggingContext)
 class GuardFactory:
     """Builds a guard for each connection of one listener."""
 
@@ -23,6 +23,10 @@ class GuardFactory:
     def buildProtocol(self, addr: IAddress) -> Guard:
         """A guard; the service's protocol is built later. See `IProtocolFactory`."""
         return Guard(self._listening)
+
+    def logPrefix(self) -> str:
+        """How Twisted's own lines name it: as its users know it."""
+        return self._listening.service
 
     def doStart(self) -> None:
         """See `IProtocolFactory`."""

@@ -15,6 +15,7 @@ from twisted.internet.protocol import AbstractDatagramProtocol
 from twisted.internet.task import LoopingCall
 
 from netsvc.facts import REFUSED, Facts
+from netsvc.net import addresses
 from netsvc.net.accept import AcceptPort
 from netsvc.net.arrival import host_and_port
 from netsvc.net.datagram import DatagramPort, OwnAddresses
@@ -47,6 +48,12 @@ class Place:
     transport: str
     address: str
     port: int | None
+
+    def shown(self) -> str:
+        """For a person: the URL; of an endpoint its description, and the address that it got."""
+        if self.transport != "endpoint":
+            return self.listener
+        return f"{self.listener} ({addresses.host_and_port(self.address, self.port)})"
 
     def as_json(self) -> dict[str, Any]:
         """As a dictionary ready for JSON."""

@@ -171,7 +171,8 @@ class ListedClient(Protocol):
     def readConnectionLost(self) -> None:
         """The client has ended its sending; what it asked for before still reaches it whole."""
         if not self._heard:
-            self.transport.loseConnection()
+            # A name was owed, and this is none.
+            self.dataReceived(b"")
 
     def writeConnectionLost(self) -> None:
         """The whole connection ends with this, and the transport sees to it."""

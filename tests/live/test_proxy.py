@@ -214,4 +214,4 @@ def test_a_proxy_whose_header_is_wrong_is_refused(balanced: Daemon, header: byte
     with connect(balanced, "whoami") as sock, suppress(ConnectionResetError):
         sock.sendall(header)
         assert read_all(sock) == b""
-    balanced.wait_for_line(r"refused \('127.0.0.1', \d+\): proxy_header$")
+    balanced.wait_for_line(r"refused \('127.0.0.1', \d+\): proxy_header \(")

@@ -136,7 +136,7 @@ def test_interfaces_replace_the_default_ones(interface: list[str], addresses: li
 
 
 @pytest.mark.parametrize(
-    "interface", ["0", "nowhere", "127.0.0.1:80", "", "[::1]", "fe80::1%e\x1b[2J", "fe80::1%\ufeff"]
+    "interface", ["0", "nowhere", "127.0.0.1:80", "", "[::1", "fe80::1%e\x1b[2J", "fe80::1%\ufeff"]
 )
 def test_an_interface_that_is_none_is_refused(interface: str) -> None:
     assert f"--echo 8009: interface {interface!r}: " in refused("8009", net=Net(interface=[interface]))

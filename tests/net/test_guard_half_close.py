@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from zope.interface import implementer
+
+from twisted.internet.interfaces import IHalfCloseableProtocol
+
 from netsvc.settings import Limits, Networks
-from tests.net.guard_rig import Push, Rig
+from tests.net.guard_rig import Push, Recorder, Rig
 
 
 def test_a_service_that_closed_its_side_still_loses_a_client_that_does_not_read() -> None:
@@ -86,6 +92,27 @@ def test_closing_our_side_ends_a_close_that_waited_for_the_producer() -> None:
     assert wire.finished
     guard.readConnectionLost()
     assert wire.closed
+
+
+def test_a_service_may_close_as_it_hears_that_its_side_is_closed() -> None:
+    @implementer(IHalfCloseableProtocol)
+    class Half(Recorder):
+        transport: Any
+
+        def readConnectionLost(self) -> None:
+            self.transport.loseWriteConnection()
+
+        def writeConnectionLost(self) -> None:
+            self.transport.loseConnection()
+
+    rig = Rig(Half)
+    guard, wire = rig.connect()
+    # A transport whose side is closed has nothing to wait for.
+    wire.loseConnection = lambda: rig.lose(guard)  # type: ignore[method-assign]
+    guard.readConnectionLost()
+    guard.writeConnectionLost()
+    assert rig.services[0].events == ["made", "lost"]
+    assert not rig.clock.getDelayedCalls()
 
 
 def test_an_idle_look_leaves_no_timer_behind() -> None:
