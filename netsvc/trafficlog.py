@@ -132,8 +132,14 @@ def _peer(fact: Fact) -> str:
 
 def _reason(fact: Fact) -> str:
     """Why, and what else is known of that: the alert of a TLS handshake, what was wrong with a header."""
-    more = ", ".join(ascii(value) if key != "error" else str(value) for key, value in fact.detail)
+    more = ", ".join(_told(value) if key == "error" else ascii(value) for key, value in fact.detail)
     return f"{fact.reason} ({more})" if more else str(fact.reason)
+
+
+def _told(value: object) -> str:
+    """A text of ours, which may quote a peer: as it is, unless something in it is no plain line of ASCII."""
+    text = str(value)
+    return text if text.isascii() and text.isprintable() else ascii(text)
 
 
 def _data(fact: Fact) -> str:

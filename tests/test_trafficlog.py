@@ -205,3 +205,13 @@ def test_signs_that_terminals_obey_are_escaped(log: _Log, sign: str) -> None:
     log.emit(REFUSED, None, "deny", _origin(f"/tmp/{sign}", None))
     assert log.lines()[0].isprintable()
     assert repr(sign)[1:-1] in log.lines()[0]
+
+
+@given(st.text(max_size=40), st.text(max_size=40))
+def test_what_is_known_of_a_refusal_is_one_line_whatever_it_quotes(error: str, name: str) -> None:
+    log = _Log()
+    log.emit(REFUSED, None, "tls", detail=(("error", error), ("server_name", name)))
+    (line,) = log.lines()
+    assert line.isascii()
+    assert line.isprintable()
+    assert ascii(name) in line

@@ -281,4 +281,4 @@ def _folded(address: ipaddress.IPv6Address) -> str:
 
 def _shown(data: bytes) -> str:
     """A peer's bytes, harmless and short."""
-    return repr(data[:32]) + ("…" if len(data) > 32 else "")
+    return repr(data[:32]) + ("..." if len(data) > 32 else "")

@@ -165,10 +165,10 @@ def test_a_bad_name_is_told_why(dial: Dial, transport: str, sent: bytes, reason:
     assert register(dial("clients", transport), sent) == {"error": reason}
 
 
-def test_a_client_that_says_nothing_and_ends_gets_nothing(dial: Dial) -> None:
+def test_a_client_that_says_nothing_and_ends_is_told_so(dial: Dial) -> None:
     with dial("clients") as sock:
         end_sending(sock)
-        assert read_all(sock) == b""
+        assert read_all(sock) == b'{"error": "the name is empty"}\n'
 
 
 def test_entries_leave_after_their_time(set_otherwise: Daemon, directory: Path) -> None:

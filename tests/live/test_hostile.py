@@ -130,4 +130,4 @@ def test_in_what_should_have_been_tls(reach: Dial, hearing: Daemon) -> None:
     with reach.raw("greeting", "tls") as sock, suppress(OSError):
         sock.sendall(BYTES)
         read_all(sock)
-    hearing.wait_for_line(r"refused .*: tls$")
+    hearing.wait_for_line(r"refused .*: tls \(")
