@@ -1,8 +1,8 @@
 """
 The file that tells others that every listener is open, and where.
 
-Whoever waits for it must not see that of a daemon which has ended, so it goes away before listeners are opened
-and when the daemon ends. It is put in place whole.
+Whoever waits for it must not see that of a daemon which has ended, so it goes away before listeners are
+opened and when the daemon ends. It is put in place whole.
 """
 
 from __future__ import annotations
