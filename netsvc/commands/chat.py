@@ -1,0 +1,203 @@
+"""
+``netsvc chat``: the chat room, in a terminal or between pipes.
+
+The protocol has no word for "you are in": a server that will not have somebody says why and closes. What goes
+on in the room is told from that by its form, ``name: text`` or ``* name joined``, which no refusal has.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import click
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from netsvc.commands.address import STREAM_SCHEMES, Address, AddressType
+from netsvc.commands.dialing import TLSOptions, tls_options
+from netsvc.commands.ending import interruptible
+from netsvc.commands.linestream import LineStream, open_lines
+from netsvc.commands.printing import inert
+from netsvc.commands.running import NotDone, run
+from netsvc.commands.shown import Output, inert_lines
+from netsvc.commands.standard_input import StandardInput
+
+#: Bytes of one line of the room's; netsvc's own have at most 8,192 of text.
+LONGEST_LINE = 1 << 20
+
+#: Seconds that the server has, after our last line, to send what it still has for us.
+GOODBYE = 5.0
+
+#: Gives the next line to say, without its end, or None when there is no more.
+NextLine = Callable[[], Awaitable[bytes | None]]
+
+
+def is_talk(line: bytes) -> bool:
+    """Whether a line is what goes on in the room, and not what the server says to us alone."""
+    return line.startswith(b"* ") or b": " in line
+
+
+async def hear(stream: LineStream, show: Callable[[bytes], None]) -> bytes | None:
+    """
+    Show what others say until the connection has ended.
+
+    @param show: shows a line.
+    @return: what the server said to us alone at last, or None.
+    @raise NotDone: the connection broke.
+    """
+    last: bytes | None = None
+    try:
+        while (line := await stream.line()) is not None:
+            if last is not None:
+                show(last)
+            last = None if is_talk(line) else line
+            if last is None:
+                show(line)
+    except NotDone:
+        # Its own words say more than that it did not close in order.
+        if last is None:
+            raise
+    return last
+
+
+async def say(stream: LineStream, next_line: NextLine) -> None:
+    """Say each line that is not empty, and then say that there is no more."""
+    while (line := await next_line()) is not None:
+        if line.strip():
+            await stream.send(line)
+    stream.finish()
+
+
+async def converse(
+    reactor: Any,
+    address: Address,
+    stream: LineStream,
+    next_line: NextLine,
+    stop: Callable[[], None] | None,
+    show: Callable[[bytes], None],
+) -> None:
+    """
+    Speak and hear until there is nothing more to say, or the server ends it.
+
+    @param stream: on which the name has been said.
+    @param next_line: what to say.
+    @param stop: makes `next_line` return None at once; None: it can be cancelled.
+    @param show: shows a line of another's.
+    @raise NotDone: the server would not have us, or ended it of its own accord.
+    """
+    speaking = _Speaking(reactor, stream, next_line, stop)
+    try:
+        last = await hear(stream, show)
+        ours = speaking.is_over
+    finally:
+        await speaking.end()
+    if last is not None:
+        raise NotDone(f"{address}: {inert(last.decode(errors='backslashreplace'))}")
+    if not ours:
+        raise NotDone(f"{address}: closed by the server")
+
+
+class _Speaking:
+    """Our half of a conversation, which goes on while the other is heard."""
+
+    def __init__(
+        self, reactor: Any, stream: LineStream, next_line: NextLine, stop: Callable[[], None] | None
+    ) -> None:
+        self.is_over = False
+        self._reactor = reactor
+        self._stream = stream
+        self._problem: Failure | None = None
+        self._goodbye: Any = None
+        self._over: Deferred[None] = Deferred()
+        saying = Deferred.fromCoroutine(say(stream, next_line))
+        self._stop = saying.cancel if stop is None else stop
+        saying.addCallbacks(self._said, self._failed).addBoth(self._over.callback)
+
+    async def end(self) -> None:
+        """Be silent; raises what went wrong."""
+        if not self.is_over:
+            # From now on it is no failure to be stopped.
+            self.is_over = True
+            self._stop()
+        await self._over
+        if self._goodbye is not None and self._goodbye.active():
+            self._goodbye.cancel()
+        if self._problem is not None:
+            self._problem.raiseException()
+
+    def _said(self, _: object) -> None:
+        if not self.is_over:
+            self.is_over = True
+            self._goodbye = self._reactor.callLater(GOODBYE, self._close)
+
+    def _failed(self, failure: Failure) -> None:
+        if not self.is_over:
+            self.is_over = True
+            self._problem = failure
+            self._close()
+
+    def _close(self) -> None:
+        Deferred.fromCoroutine(self._stream.close())
+
+
+@click.command("chat")
+@click.argument("address", type=AddressType(*STREAM_SCHEMES))
+@click.option("-n", "--name", metavar="NAME", required=True, help="The name that others see.")
+@tls_options
+def command(address: Address, name: str, tls: TLSOptions) -> None:
+    """
+    Join the chat room at ADDRESS.
+
+    Each line that you type is said to everyone else. End with Ctrl-D; a pipe ends at its end.
+    """
+    if not name.strip() or "\n" in name:
+        raise click.UsageError("a name is at least one character, and one line")
+
+    on_terminal = all(one is not None and one.isatty() for one in (sys.stdin, sys.stdout))
+    if on_terminal:
+        # Imported here because it takes long, and pipes need none.
+        from netsvc.commands.prompting import install_prompting_reactor
+
+        install_prompting_reactor()
+    join = _at_prompt if on_terminal else _through_pipes
+
+    async def work(reactor: Any) -> None:
+        stream = await open_lines(reactor, address, tls, LONGEST_LINE)
+        try:
+            await stream.send(name.encode("utf-8", "surrogateescape"))
+            await join(reactor, address, stream)
+        finally:
+            await stream.close()
+
+    run(interruptible(work))
+
+
+async def _at_prompt(reactor: Any, address: Address, stream: LineStream) -> None:
+    from netsvc.commands.prompting import Interrupted, Prompt
+
+    prompt = Prompt(reactor, "> ")
+
+    async def typed() -> bytes | None:
+        line = await prompt.line()
+        return None if line is None else line.encode("utf-8", "surrogateescape")
+
+    def show(line: bytes) -> None:
+        prompt.write(inert_lines(line + b"\n"))
+
+    try:
+        await converse(reactor, address, stream, typed, prompt.stop, show)
+    except Interrupted:
+        raise SystemExit(128 + signal.SIGINT) from None
+
+
+async def _through_pipes(reactor: Any, address: Address, stream: LineStream) -> None:
+    output = Output()
+
+    def show(line: bytes) -> None:
+        output.write(line + b"\n")
+
+    await converse(reactor, address, stream, StandardInput(reactor).line, None, show)

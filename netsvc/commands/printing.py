@@ -1,0 +1,57 @@
+"""
+What commands write to standard output: tables, and peers' text that does nothing to a terminal.
+
+On a terminal a table is drawn by rich; elsewhere it is plain columns. What peers sent is escaped in both,
+because a newline in it would forge a row.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Sequence
+
+import click
+
+# Controls C0, DEL and C1, what turns the direction of writing, what ends a line for some, and surrogates.
+_ACTIVE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def inert(text: str) -> str:
+    """The text with each character that would do more than be seen as Python escapes it, as ``\\x1b``."""
+    return _ACTIVE.sub(lambda found: found[0].encode("unicode_escape", "surrogatepass").decode("ascii"), text)
+
+
+def plain_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """
+    A table as plain columns with two blanks between them.
+
+    @param head: the columns' names.
+    @param rows: texts, as many in each as there are columns; they are made `inert`.
+    @return: lines, without a newline behind the last.
+    """
+    lines = [tuple(head), *(tuple(map(inert, row)) for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def show_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """
+    Write a table to standard output; the arguments are `plain_table`'s.
+    """
+    if not sys.stdout.isatty():
+        click.echo(plain_table(head, rows))
+        return
+    # Imported here because it takes long, and nobody but a terminal needs it.
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*head, box=SIMPLE_HEAD, pad_edge=False)
+    for row in rows:
+        table.add_row(*(Text(inert(cell), overflow="fold") for cell in row))
+    Console().print(table)

@@ -1,0 +1,39 @@
+"""
+``netsvc serve``: the daemon in the foreground, the same as ``twistd -n --pidfile= netsvc``.
+
+Nothing of Twisted's is imported before twistd is: it chooses the reactor.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+
+class Untouched(click.Command):
+    """A command whose arguments are somebody else's to read, ``--help`` and ``--`` too."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """See `click.Command`."""
+        ctx.params["arguments"] = tuple(args)
+        return []
+
+
+def twistd_arguments(arguments: tuple[str, ...]) -> list[str]:
+    """
+    What twistd is called with.
+
+    The pid file that it would leave in the current directory would keep a second daemon from starting there.
+    """
+    return ["twistd", "-n", "--pidfile=", "netsvc", *arguments]
+
+
+@click.command("serve", cls=Untouched, add_help_option=False)
+def command(**options: Any) -> None:
+    """Run the daemon in the foreground, with the options of twistd's netsvc plugin; --help lists them."""
+    sys.argv = twistd_arguments(options["arguments"])
+    from twisted.scripts.twistd import run
+
+    run()

@@ -1,0 +1,106 @@
+"""One UDP socket of a load: what is lost, doubled, reordered, late."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from zope.interface.verify import verifyClass
+
+from twisted.internet.interfaces import IReadDescriptor
+
+from netsvc.commands.loadcourse import ClosedLoop
+from netsvc.commands.loaddatagrams import DatagramFlow
+from netsvc.commands.loadmessage import (
+    Messages,
+)
+from netsvc.commands.loadsocket import ConnectedSocket
+from netsvc.commands.loadtally import Tally
+from tests.commands.loadparts import Time
+
+
+class Wire:
+    """A transport for datagrams in memory."""
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+        self.closed = False
+        self.received: Callable[[bytes], None] = lambda data: None
+        self.refused: Callable[[], None] = lambda: None
+
+    def write(self, data: bytes) -> None:
+        """Keep it."""
+        self.sent.append(data)
+
+    def dropped(self) -> int:
+        """None."""
+        return 0
+
+    def close(self) -> None:
+        """Remember it."""
+        self.closed = True
+
+
+def socket_flow(time: Time, tally: Tally, depth: int = 4, expect: str = "echo") -> tuple[DatagramFlow, Wire]:
+    """A flow over a wire, as a closed loop, begun."""
+    wire, course = Wire(), ClosedLoop(None)
+    flow = DatagramFlow(wire, Messages(16), depth, expect, tally, 1.0, time.nanoseconds)
+    flow.place(0, 1, course.freed)
+    course.begin([flow], time.nanoseconds())
+    return flow, wire
+
+
+def test_datagrams_that_come_again_or_in_another_order_are_counted() -> None:
+    time, tally = Time(), Tally()
+    flow, wire = socket_flow(time, tally)
+    for number in (1, 0, 1, 3, 2):
+        wire.received(wire.sent[number])
+    assert (tally.duplicated, tally.reordered, tally.unexpected) == (1, 2, 0)
+    assert len(tally.latencies.fresh) == 4
+    assert (len(wire.sent), flow.under_way()) == (8, 4)
+
+
+def test_a_lost_datagram_makes_room_and_its_answer_is_late() -> None:
+    time, tally = Time(), Tally()
+    flow, wire = socket_flow(time, tally, depth=2)
+    wire.received(wire.sent[1])
+    time.advance(0.99)
+    flow.expire(time.nanoseconds())
+    assert (tally.lost, len(wire.sent)) == (0, 3)
+    time.advance(0.01)
+    flow.expire(time.nanoseconds())
+    assert (tally.lost, len(wire.sent)) == (2, 5)
+    wire.received(wire.sent[0])
+    assert (tally.lost, tally.late) == (1, 1)
+    wire.received(wire.sent[0])
+    assert (tally.lost, tally.late, tally.duplicated) == (1, 1, 1)
+
+
+def test_datagrams_that_answer_nothing_are_unexpected() -> None:
+    tally = Tally()
+    _, wire = socket_flow(Time(), tally)
+    for data in (b"", b"Got your message!", Messages(16).make(999)):
+        wire.received(data)
+    assert (tally.unexpected, tally.differing) == (3, 0)
+
+
+def test_a_changed_datagram_differs_and_then_counts_as_lost() -> None:
+    tally = Tally()
+    flow, wire = socket_flow(Time(), tally)
+    wire.received(wire.sent[0][:-1] + b"?")
+    flow.finish(True)
+    assert (tally.differing, tally.lost, wire.closed) == (1, 4, True)
+
+
+def test_any_datagram_answers_the_oldest_message() -> None:
+    tally = Tally()
+    flow, wire = socket_flow(Time(), tally, depth=1, expect="any")
+    for _ in range(3):
+        wire.received(b"Got your message!")
+    assert (len(tally.latencies.fresh), len(wire.sent)) == (3, 4)
+    wire.refused()
+    assert tally.refused == 1
+    flow.finish(True)
+
+
+def test_the_socket_is_what_a_reactor_reads() -> None:
+    verifyClass(IReadDescriptor, ConnectedSocket)
