@@ -105,12 +105,16 @@ async def ask(reactor: Any, address: Address, name: bytes, tls: TLSOptions) -> t
     @raise NotDone: there is no list.
     """
     stream = await open_lines(reactor, address, tls, LONGEST_LIST)
+    listed: Clients | None = None
     try:
         await stream.send(name)
-        return read_list(await stream.line(PATIENCE) or b""), stream
+        listed = read_list(await stream.line(PATIENCE) or b"")
     except ValueError as error:
-        await stream.close()
         raise NotDone(f"{address}: {error}") from None
+    finally:
+        if listed is None:
+            stream.abort()
+    return listed, stream
 
 
 async def watch(
@@ -139,15 +143,21 @@ async def watch(
         except NotDone as error:
             complain(str(error))
         await stream.close()
-        await deferLater(reactor, ASK_AGAIN)
-        try:
-            listed, stream = await ask(reactor, address, name, tls)
-        except NotDone as error:
-            complain(str(error))
-            continue
+        listed, stream = await _ask_until_answered(reactor, address, name, tls)
         for change in list(changes(here, listed)):
             show_change(change)
         here = dict(listed)
+
+
+async def _ask_until_answered(
+    reactor: Any, address: Address, name: bytes, tls: TLSOptions
+) -> tuple[Clients, LineStream]:
+    while True:
+        await deferLater(reactor, ASK_AGAIN)
+        try:
+            return await ask(reactor, address, name, tls)
+        except NotDone as error:
+            complain(str(error))
 
 
 async def _follow(

@@ -125,6 +125,12 @@ class LineStream(Protocol):
         if call.active():
             call.cancel()
 
+    def abort(self) -> None:
+        """End the connection now."""
+        if not self._over:
+            self._closing = True
+            self.transport.abortConnection()
+
     # -- what the transport calls ------------------------------------------------------------------------
 
     def connectionMade(self) -> None:

@@ -12,6 +12,7 @@ import pytest
 import pytest_twisted  # type: ignore[import-untyped]
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import deferLater
 
 from netsvc.commands import clients
 from netsvc.commands.address import parse_address
@@ -185,13 +186,18 @@ async def test_any_other_server_is_asked_again(started_reactor: Any, monkeypatch
         connection.sendall(json.dumps(next(answers, both)).encode())
 
     seen: Deferred[clients.Change] = Deferred()
+
+    def show_change(change: clients.Change) -> None:
+        # Not at once, for the test would go on, and cancel, from within what it wants to cancel.
+        started_reactor.callLater(0, seen.callback, change)
+
     with serving(answer) as at:
         watching = Deferred.fromCoroutine(
-            clients.watch(
-                started_reactor, parse_address(at), b"me", TLSOptions(), shown.append, seen.callback
-            )
+            clients.watch(started_reactor, parse_address(at), b"me", TLSOptions(), shown.append, show_change)
         )
         assert await seen == ("joined", BOB)
+        # Not from within the call that showed it.
+        await deferLater(started_reactor, 0)
         watching.cancel()
         with pytest.raises(CancelledError):
             await watching
