@@ -1,8 +1,8 @@
 """
 The ``netsvc`` command: finds the command that was named and hands over to it.
 
-Commands are imported when they are used: ``netsvc --help`` and completion need their names and summaries only,
-and those stand here.
+Commands are imported when they are used: ``netsvc --help`` and completion need their names and summaries
+only, and those stand here.
 """
 
 from __future__ import annotations
