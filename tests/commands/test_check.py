@@ -175,6 +175,16 @@ def test_what_the_daemon_refuses_is_refused_in_its_words(
 
 
 @pytest.mark.live
+def test_two_listeners_for_one_port_are_refused_in_the_daemons_words(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        number = sock.getsockname()[1]
+    given = ["--echo", f"tcp://127.0.0.1:{number}", "--time", f"tcp://127.0.0.1:{number}"]
+    status, _, line = refused(tmp_path, *given)
+    assert netsvc("check", *given) == (status, b"", line)
+    assert "is in use" in line
+
+
+@pytest.mark.live
 def test_warnings_and_left_out_plugins_are_lines_on_standard_error(
     tmp_path: Path, certificates: Certificates
 ) -> None:
