@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Generator, Iterator
 from typing import Any, cast
 
@@ -29,7 +30,10 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Tell pytest of the markers that this file gives a meaning."""
+    """Tell pytest of the markers that this file gives a meaning; and let children take Ctrl-C."""
+    # A shell starts what it puts into the background with SIGINT ignored, and children would inherit that.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "program(*names): needs these programs; skipped where one is missing")
 
 
