@@ -30,7 +30,7 @@ class Transport(Protocol):
 
     def dropped(self) -> int:
         """How many came and were dropped on this machine."""
-        raise NotImplementedError
+        ...
 
     def close(self) -> None:
         """Close it."""
