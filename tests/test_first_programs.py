@@ -350,12 +350,20 @@ def test_netsvc_registers_with_a_client_list_server() -> None:
 
 
 def test_netsvc_sends_to_a_udp_receiver() -> None:
-    with serving("udp_receiver") as server:
-        shown_by("send", f"udp://{HOST}:{server.port}", "Hello you there!")
-        assert server.line().endswith(") b'Hello you there!'\n")
+    for program in ("udp_receiver", "udp_receiver_with_timeout"):
+        with serving(program) as server:
+            shown_by("send", f"udp://{HOST}:{server.port}", "Hello you there!")
+            assert server.line().endswith(") b'Hello you there!'\n")
     with serving("udp_receiver_with_reply") as server:
         shown = shown_by("send", "--wait", "5", f"udp://{HOST}:{server.port}", "Hello you there!")
     assert shown.rstrip() == "Got your message!"
+
+
+def test_netsvc_finds_the_addresses_that_the_program_finds() -> None:
+    rows = json.loads(shown_by("resolve", "localhost", "8009", "--json"))["addresses"]
+    families = {"IPv4": "AF_INET", "IPv6": "AF_INET6"}
+    lines = [f"{families[row['family']]} {row['address']} {row['port']}\n" for row in rows]
+    assert client("addresses", "localhost", 8009).stdout == "".join(lines)
 
 
 @pytest.mark.parametrize(("scheme", "program"), [("udp", "udp_sender"), ("tcp", "tcp_sender")])

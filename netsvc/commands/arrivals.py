@@ -9,7 +9,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from netsvc.commands.running import NotDone
+from netsvc.commands.complaints import NotDone
 
 
 class Arrivals:

@@ -13,8 +13,8 @@ from typing import Any
 import click
 
 from netsvc.commands.address import Address, AddressType
+from netsvc.commands.complaints import NotDone, complain
 from netsvc.commands.dialing import TLSOptions, tls_options
-from netsvc.commands.ending import interruptible
 from netsvc.commands.loadcourse import ClosedLoop, Course, FineTimer, FixedRate
 from netsvc.commands.loaddatagrams import LONGEST_DATAGRAM, DatagramFlow
 from netsvc.commands.loadmessage import SHORTEST, Messages
@@ -24,7 +24,8 @@ from netsvc.commands.loadreport import Result, as_json, as_text, faults
 from netsvc.commands.loadrun import Run
 from netsvc.commands.loadstream import Flow
 from netsvc.commands.loadtally import Tally
-from netsvc.commands.running import NotDone, complain, run
+from netsvc.commands.running import run
+from netsvc.commands.standard_output import write_line
 
 #: Seconds that a run takes if nothing else was said.
 SECONDS = 10.0
@@ -104,14 +105,14 @@ def plan(
 
 
 @click.command("bench")
-@click.argument("address", type=AddressType("tcp", "tls", "unix", "udp"))
+@click.argument("address", type=AddressType())
 @click.option(
     "-c",
     "--connections",
     type=click.IntRange(1, 60000),
     default=10,
     show_default=True,
-    help="Connections, or sockets for UDP.",
+    help="Connections, or sockets for datagrams.",
 )
 @click.option(
     "--depth",
@@ -153,7 +154,7 @@ def command(tls: TLSOptions, as_json_: bool, **options: Any) -> None:
     answers differ from what was sent, or connections were lost. Lost datagrams are a result.
     """
     planned = plan(tls=tls, **options)
-    run(interruptible(lambda reactor: bench(reactor, planned, _print_json if as_json_ else _print_text)))
+    run(lambda reactor: bench(reactor, planned, _print_json if as_json_ else _print_text))
 
 
 async def bench(reactor: Any, planned: Plan, report: Callable[[Result], None]) -> None:
@@ -208,11 +209,10 @@ async def bench(reactor: Any, planned: Plan, report: Callable[[Result], None]) -
 async def _open(reactor: Any, planned: Plan, tally: Tally) -> tuple[Sequence[Flow], Sequence[DatagramFlow]]:
     """All flows, and those of them that are sockets for datagrams."""
     messages = Messages(planned.size)
-    where = (reactor, planned.address, planned.tls, planned.connections)
-    how = (messages, planned.depth, planned.expect, tally)
+    how = (planned.connections, messages, planned.depth, planned.expect, tally)
     if not planned.address.is_datagram:
-        return await open_streams(*where, *how), []
-    sockets = await open_datagrams(*where, *how, planned.timeout)
+        return await open_streams(reactor, planned.address, planned.tls, *how), []
+    sockets = await open_datagrams(reactor, planned.address, *how, planned.timeout)
     return sockets, sockets
 
 
@@ -226,8 +226,8 @@ def _course(planned: Plan, tally: Tally, timer: FineTimer) -> Course:
 def _print_text(result: Result) -> None:
     blocks = sys.stdout.isatty() and (sys.stdout.encoding or "").lower().startswith("utf")
     for line in as_text(result, blocks):
-        click.echo(line)
+        write_line(line)
 
 
 def _print_json(result: Result) -> None:
-    click.echo(json.dumps(as_json(result)))
+    write_line(json.dumps(as_json(result)))

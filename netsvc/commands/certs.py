@@ -25,11 +25,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from netsvc.commands.running import complain
+from netsvc.commands.complaints import NotDone
+from netsvc.commands.standard_output import write_line
 
 Host = str | ipaddress.IPv4Address | ipaddress.IPv6Address
 
-#: Every file that is made; keys are for their owner alone.
+#: Every file that is made.
 FILES = ("ca.pem", "ca.key", "server.pem", "server.key", "client.pem", "client.key")
 
 #: How far back they are valid, for machines whose clock is slow.
@@ -113,8 +114,8 @@ def write_new(directory: Path, contents: Mapping[str, bytes]) -> None:
     """
     Write files that are not there yet: all of them, or none.
 
-    @param directory: made, for its owner alone, if it is missing.
-    @param contents: file names and what they hold. One that ends in ``.key`` is for its owner alone.
+    @param directory: made if it is missing; it and the files are for their owner alone.
+    @param contents: file names and what they hold.
     @raise FileExistsError: one of them is there.
     @raise OSError: the system refused.
     """
@@ -123,8 +124,7 @@ def write_new(directory: Path, contents: Mapping[str, bytes]) -> None:
     try:
         for name, content in contents.items():
             path = directory / name
-            mode = 0o600 if path.suffix == ".key" else 0o644
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             written.append(path)
             with open(descriptor, "wb") as file:
                 file.write(content)
@@ -205,18 +205,18 @@ def command(directory: Path, hosts: list[Host], days: int, as_json: bool) -> Non
     try:
         write_new(directory, contents)
     except FileExistsError as error:
-        complain(f"{error.filename} is there already, and nothing is overwritten; name another directory")
-        raise SystemExit(1) from None
+        raise NotDone(
+            f"{error.filename} is there already, and nothing is overwritten; name another directory"
+        ) from None
     except OSError as error:
-        complain(f"{error.filename or directory}: {error.strerror}")
-        raise SystemExit(1) from None
+        raise NotDone(f"{error.filename or directory}: {error.strerror}") from None
     directory = directory.resolve()
     if as_json:
         paths = {name.replace(".", "_"): str(directory / name) for name in FILES}
-        click.echo(json.dumps({**paths, "expires": authority.certificate.not_valid_after_utc.isoformat()}))
+        write_line(json.dumps({**paths, "expires": authority.certificate.not_valid_after_utc.isoformat()}))
     else:
-        click.echo(f"Made in {directory}, valid for {days} days: {', '.join(FILES)}\n")
-        click.echo(lines_to_paste(directory, hosts[0]), nl=False)
+        write_line(f"Made in {directory}, valid for {days} days: {', '.join(FILES)}\n")
+        write_line(lines_to_paste(directory, hosts[0]).rstrip())
 
 
 def _issue(

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import click
@@ -18,11 +19,11 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from netsvc.commands.address import STREAM_SCHEMES, Address, AddressType
+from netsvc.commands.complaints import NotDone
 from netsvc.commands.dialing import TLSOptions, tls_options
-from netsvc.commands.ending import interruptible
 from netsvc.commands.linestream import LineStream, open_lines
 from netsvc.commands.printing import inert
-from netsvc.commands.running import NotDone, run
+from netsvc.commands.running import run
 from netsvc.commands.shown import Output, inert_lines
 from netsvc.commands.standard_input import StandardInput
 
@@ -157,29 +158,19 @@ def command(address: Address, name: str, tls: TLSOptions) -> None:
     if not name.strip() or "\n" in name:
         raise click.UsageError("a name is at least one character, and one line")
 
-    on_terminal = all(one is not None and one.isatty() for one in (sys.stdin, sys.stdout))
+    on_terminal = sys.stdin.isatty() and sys.stdout.isatty()
     if on_terminal:
         # Imported here because it takes long, and pipes need none.
         from netsvc.commands.prompting import install_prompting_reactor
 
         install_prompting_reactor()
     join = _at_prompt if on_terminal else _through_pipes
-
-    async def work(reactor: Any) -> None:
-        stream = await open_lines(reactor, address, tls, LONGEST_LINE)
-        try:
-            await stream.send(name.encode("utf-8", "surrogateescape"))
-            await join(reactor, address, stream)
-        finally:
-            await stream.close()
-
-    run(interruptible(work))
+    said_name = name.encode("utf-8", "surrogateescape")
+    run(lambda reactor: join(reactor, address, tls, said_name))
 
 
-async def _at_prompt(reactor: Any, address: Address, stream: LineStream) -> None:
+async def _at_prompt(reactor: Any, address: Address, tls: TLSOptions, name: bytes) -> None:
     from netsvc.commands.prompting import Interrupted, Prompt
-
-    prompt = Prompt(reactor, "> ")
 
     async def typed() -> bytes | None:
         line = await prompt.line()
@@ -188,16 +179,30 @@ async def _at_prompt(reactor: Any, address: Address, stream: LineStream) -> None
     def show(line: bytes) -> None:
         prompt.write(inert_lines(line + b"\n"))
 
-    try:
-        await converse(reactor, address, stream, typed, prompt.stop, show)
-    except Interrupted:
-        raise SystemExit(128 + signal.SIGINT) from None
+    with Prompt(reactor, "> ") as prompt:
+        try:
+            async with _entered(reactor, address, tls, name) as stream:
+                await converse(reactor, address, stream, typed, prompt.stop, show)
+        except Interrupted:
+            raise SystemExit(128 + signal.SIGINT) from None
 
 
-async def _through_pipes(reactor: Any, address: Address, stream: LineStream) -> None:
+async def _through_pipes(reactor: Any, address: Address, tls: TLSOptions, name: bytes) -> None:
     output = Output()
 
     def show(line: bytes) -> None:
         output.write(line + b"\n")
 
-    await converse(reactor, address, stream, StandardInput(reactor).line, None, show)
+    async with _entered(reactor, address, tls, name) as stream:
+        await converse(reactor, address, stream, StandardInput(reactor).line, None, show)
+
+
+@asynccontextmanager
+async def _entered(reactor: Any, address: Address, tls: TLSOptions, name: bytes) -> AsyncIterator[LineStream]:
+    """The room, for the time of a with statement; the name has been said."""
+    stream = await open_lines(reactor, address, tls, LONGEST_LINE)
+    try:
+        await stream.send(name)
+        yield stream
+    finally:
+        await stream.close()

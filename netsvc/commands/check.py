@@ -13,9 +13,12 @@ from typing import Any
 
 import click
 
+from netsvc.commands.complaints import NotDone
+from netsvc.commands.daemon_options import DaemonCommand, offer_files
 from netsvc.commands.logged import complain_of_left_out, warnings_to_stderr
 from netsvc.commands.printing import show_table
-from netsvc.commands.running import NotDone, run
+from netsvc.commands.running import run
+from netsvc.commands.standard_output import write_line
 from netsvc.net.binding import Binding
 from netsvc.net.sockets import refusal
 from netsvc.options import Options
@@ -67,10 +70,16 @@ def listeners(planned: Iterable[Planned]) -> list[dict[str, Any]]:
     ]
 
 
-@click.command("check", context_settings={"ignore_unknown_options": True})
-@click.option("--config", type=click.Path(), metavar="FILE", help="The configuration to read.")
+@click.command("check", cls=DaemonCommand, context_settings={"ignore_unknown_options": True})
+@click.option("--config", type=click.Path(readable=False), metavar="FILE", help="The configuration to read.")
 @click.option("--json", "as_json", is_flag=True, help="Print the listeners as a list of JSON.")
-@click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[DAEMON'S OPTIONS]...")
+@click.argument(
+    "options",
+    nargs=-1,
+    type=click.UNPROCESSED,
+    metavar="[DAEMON'S OPTIONS]...",
+    shell_complete=offer_files,
+)
 def command(config: str | None, as_json: bool, options: tuple[str, ...]) -> None:
     """
     Read a configuration, and say what would listen where, or what is wrong.
@@ -91,7 +100,7 @@ def command(config: str | None, as_json: bool, options: tuple[str, ...]) -> None
         except SettingError as error:
             raise NotDone(str(error)) from None
         if as_json:
-            click.echo(json.dumps(listeners(planned)))
+            write_line(json.dumps(listeners(planned)))
         else:
             show_table(_HEAD, rows(planned))
 

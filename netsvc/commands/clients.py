@@ -17,11 +17,12 @@ import click
 from twisted.internet.task import deferLater
 
 from netsvc.commands.address import STREAM_SCHEMES, Address, AddressType
+from netsvc.commands.complaints import NotDone, complain
 from netsvc.commands.dialing import TLSOptions, tls_options
-from netsvc.commands.ending import interruptible
 from netsvc.commands.linestream import LineStream, open_lines
 from netsvc.commands.printing import inert, show_table
-from netsvc.commands.running import NotDone, complain, run
+from netsvc.commands.running import run
+from netsvc.commands.standard_output import write_line
 
 #: Bytes that a list may have: far more than a million entries, and not all of the memory.
 LONGEST_LIST = 256 * 1024 * 1024
@@ -203,7 +204,7 @@ def command(address: Address, name: str | None, watching: bool, as_json: bool, t
             await stream.close()
             show(listed)
 
-    run(interruptible(work))
+    run(work)
 
 
 def _print_table(listed: Clients) -> None:
@@ -212,15 +213,15 @@ def _print_table(listed: Clients) -> None:
 
 def _print_change(change: Change) -> None:
     kind, entry = change
-    click.echo("  ".join(map(inert, (f"{kind:6}", *row_of(entry.get("name"), entry)))).rstrip())
+    write_line("  ".join(map(inert, (f"{kind:6}", *row_of(entry.get("name"), entry)))).rstrip())
 
 
 def _print_json(listed: Clients) -> None:
-    click.echo(json.dumps(listed))
+    write_line(json.dumps(listed))
 
 
 def _print_json_change(change: Change) -> None:
-    click.echo(json.dumps(dict([change])))
+    write_line(json.dumps(dict([change])))
 
 
 def _json_object(line: bytes, what: str) -> dict[str, Any]:

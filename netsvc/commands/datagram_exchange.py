@@ -8,11 +8,6 @@ connection to one failed.
 from __future__ import annotations
 
 import errno
-import os
-import shutil
-import socket
-import tempfile
-from pathlib import Path
 from typing import Any
 
 from zope.interface import implementer
@@ -23,8 +18,8 @@ from twisted.python.failure import Failure
 
 from netsvc.commands.address import Address
 from netsvc.commands.arrivals import Arrivals
-from netsvc.commands.naming import look_up
-from netsvc.commands.running import NotDone
+from netsvc.commands.complaints import NotDone
+from netsvc.commands.datagram_socket import DatagramSocket, connected_to, find_peer
 
 #: Bytes of the longest datagram: more than UDP's; a UNIX socket's may be as long as its buffers allow.
 _LONGEST = 1 << 20
@@ -35,49 +30,24 @@ _AT_ONCE = 64
 
 async def datagram_exchange(reactor: Any, address: Address, arrivals: Arrivals) -> DatagramExchange:
     """
-    Open a socket that is connected to an address, so that only its datagrams arrive.
+    Open a conversation with an address.
 
     @param address: ``udp`` or ``unix-datagram``.
     @raise NotDone: it cannot be opened, or the name has no address.
     """
-    own = ""
-    if address.scheme == "udp":
-        # The first address: silence would not tell that it was the wrong one.
-        found = (await look_up(reactor, address.host, address.port, socket.SOCK_DGRAM))[0]
-        family = socket.AF_INET6 if found.family == "IPv6" else socket.AF_INET
-        peer: Any = (found.address, found.port)
-    else:
-        family, peer = socket.AF_UNIX, address.path
-    sock = socket.socket(family, socket.SOCK_DGRAM)
-    sock.setblocking(False)
-    try:
-        if family == socket.AF_UNIX:
-            own = _own_path()
-            sock.bind(own)
-            # The peer, which may be another user, answers to it.
-            os.chmod(own, 0o666)
-        sock.connect(peer)
-    except OSError as error:
-        _close(sock, own)
-        raise NotDone(f"{address}: {(error.strerror or str(error)).lower()}") from None
-    return DatagramExchange(reactor, address, arrivals, sock, own)
+    opened = connected_to(await find_peer(reactor, address), address)
+    return DatagramExchange(reactor, address, arrivals, opened)
 
 
 @implementer(IReadDescriptor, IWriteDescriptor)
 class DatagramExchange:
     """See `netsvc.commands.exchange.Exchange`; each send is one datagram."""
 
-    def __init__(
-        self, reactor: Any, address: Address, arrivals: Arrivals, sock: socket.socket, own: str
-    ) -> None:
-        """
-        @param sock: connected, and not blocking.
-        @param own: the path that it is bound to, removed at the end; or ``""``.
-        """
+    def __init__(self, reactor: Any, address: Address, arrivals: Arrivals, opened: DatagramSocket) -> None:
         self._reactor = reactor
         self._address = address
-        self._sock = sock
-        self._own = own
+        self._opened = opened
+        self._sock = opened.sock
         self._buffer = memoryview(bytearray(_LONGEST))
         self._room: Deferred[None] | None = None
         self.arrivals = arrivals
@@ -111,7 +81,7 @@ class DatagramExchange:
         """See `Exchange.close`."""
         self._reactor.removeReader(self)
         self._reactor.removeWriter(self)
-        _close(self._sock, self._own)
+        self._opened.close()
 
     def fileno(self) -> int:
         return self._sock.fileno()
@@ -149,16 +119,3 @@ class DatagramExchange:
         self._reactor.removeReader(self)
         if self.arrivals.end is None:
             self.arrivals.note_end((error.strerror or str(error)).lower(), broken=True)
-
-
-def _own_path() -> str:
-    """Where an answer can be sent; the directory can be passed through, and not be read, by everybody."""
-    directory = tempfile.mkdtemp(prefix="netsvc-")
-    os.chmod(directory, 0o711)
-    return str(Path(directory) / "socket")
-
-
-def _close(sock: socket.socket, own: str) -> None:
-    sock.close()
-    if own:
-        shutil.rmtree(Path(own).parent, ignore_errors=True)

@@ -7,6 +7,7 @@ becomes one line that says what.
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Callable
@@ -39,17 +40,20 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from netsvc.commands.address import Address
+from netsvc.commands.complaints import NotDone, complain
 from netsvc.commands.naming import look_up
-from netsvc.commands.running import NotDone, complain
 from netsvc.commands.verifying import TLSOptions, Verification
 
-__all__ = ["CONNECT_TIMEOUT", "TLSOptions", "dial", "half_close", "reason_of", "refuse_tls", "tls_options"]
+__all__ = ["CONNECT_TIMEOUT", "TLSOptions", "dial", "half_close", "reason_of", "tls_options"]
 
 #: Seconds that a connection, its TLS handshake included, may take.
 CONNECT_TIMEOUT = 10.0
 
 # What sockaddr_un has room for (unix(7)).
 _LONGEST_PATH = 107
+
+# Completion offers files; who opens one says why that cannot be done.
+_FILE = click.Path(readable=False)
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -61,25 +65,48 @@ _ALERT = re.compile(r"(?:ssl|tls)\S* alert (.+)")
 
 
 def tls_options(command: Command) -> Command:
-    """Decorate a click command with ``--ca --cert --key --insecure``; it gets ``tls``, `TLSOptions`."""
-    import functools
+    """
+    Decorate a click command that takes an ``address`` with ``--ca --cert --key --insecure``.
+
+    What does not fit together is wrong usage, so that nobody believes himself safe; and ``--insecure`` is
+    said loudly, once, however many connections follow.
+
+    @param command: gets ``tls``, `TLSOptions`, too.
+    """
 
     @functools.wraps(command)
     def with_tls(
-        *arguments: Any, ca: str | None, cert: str | None, key: str | None, insecure: bool, **options: Any
+        *arguments: Any,
+        address: Address,
+        ca: str | None,
+        cert: str | None,
+        key: str | None,
+        insecure: bool,
+        **options: Any,
     ) -> Any:
+        tls = TLSOptions(ca, cert, key, insecure)
+        if address.scheme != "tls" and tls != TLSOptions():
+            raise click.UsageError(f"--ca, --cert, --key and --insecure are for tls:// and not for {address}")
         if key is not None and cert is None:
             raise click.UsageError("--key is of no use without --cert")
         if ca is not None and insecure:
             raise click.UsageError("--ca trusts some and --insecure trusts everybody; give one of them")
-        return command(*arguments, tls=TLSOptions(ca, cert, key, insecure), **options)
+        if insecure:
+            complain(f"WARNING: the certificate of {address} is NOT VERIFIED (--insecure): it can be anybody")
+        return command(*arguments, address=address, tls=tls, **options)
 
     decorated: Any = with_tls
     for option in (
         click.option("--insecure", is_flag=True, help="Do not verify the server's certificate."),
-        click.option("--key", metavar="FILE", help="The private key of --cert, if it is in another file."),
-        click.option("--cert", metavar="FILE", help="A client certificate to show, with its chain."),
-        click.option("--ca", metavar="FILE", help="Authorities to trust instead of the system's."),
+        click.option(
+            "--key", type=_FILE, metavar="FILE", help="The private key of --cert, if in another file."
+        ),
+        click.option(
+            "--cert", type=_FILE, metavar="FILE", help="A client certificate to show, with its chain."
+        ),
+        click.option(
+            "--ca", type=_FILE, metavar="FILE", help="Authorities to trust instead of the system's."
+        ),
     ):
         decorated = option(decorated)
     return decorated  # type: ignore[no-any-return]
@@ -105,12 +132,9 @@ async def dial(
     @raise NotDone: with one line that says why not.
     """
     if address.scheme != "tls":
-        refuse_tls(address, tls)
         plain = await _endpoint(reactor, address, timeout)
         return await _connected(reactor, plain.connect(factory), address, timeout)
     verification = Verification(address, tls)
-    if tls.insecure:
-        complain(f"WARNING: the certificate of {address} is NOT VERIFIED (--insecure): it can be anybody")
     endpoint = wrapClientTLS(verification, await _endpoint(reactor, address, timeout), clock=reactor)
     opening: Deferred[Any] = endpoint.connect(_HandshakeFactory(factory))
     opening.addCallback(lambda protocol: protocol.completed)
@@ -120,16 +144,6 @@ async def dial(
         if verification.refusal:
             raise NotDone(verification.refusal) from None
         raise
-
-
-def refuse_tls(address: Address, tls: TLSOptions) -> None:
-    """
-    Refuse what was said of TLS for an address without it.
-
-    @raise NotDone: something was.
-    """
-    if tls != TLSOptions():
-        raise NotDone(f"{address}: --ca, --cert, --key and --insecure are for tls:// addresses")
 
 
 def half_close(transport: Any) -> None:
@@ -162,7 +176,7 @@ def reason_of(failure: Failure) -> str:
         (ConnectionLost, "the connection broke: reset by the server, or lost on the way"),
         (ConnectionRefusedError, "connection refused"),
         (DNSLookupError, "the name has no address"),
-        (NoRouteError, "no route to it"),
+        (NoRouteError, "network is unreachable"),
         # Being cancelled is one (ConnectingCancelledError), and only the time limit cancels.
         ((UserError, DeferredTimeoutError), "no answer in time"),
     ):

@@ -7,7 +7,6 @@ that what it has opened is closed, and the exit status is the one that a shell g
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -15,6 +14,9 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
+from netsvc.commands.standard_output import close_output
+
+#: What a command does: it takes the reactor.
 Work = Callable[[Any], Coroutine[Deferred[Any], Any, None]]
 
 #: A shell's exit status for a signal is so much more than its number.
@@ -27,8 +29,9 @@ def interruptible(work: Work) -> Work:
 
     The reactor waits until what is cancelled has tidied up; a second Ctrl-C does not.
 
-    @param work: for `netsvc.commands.running.run`.
-    @return: the same; it raises SystemExit with 130 at Ctrl-C, and with 1 when nobody reads any more.
+    @param work: takes the reactor.
+    @return: the same; it raises SystemExit with 130 at Ctrl-C, 143 at SIGTERM, and 1 when nobody reads any
+        more.
     """
 
     async def guarded(reactor: Any) -> None:
@@ -62,10 +65,3 @@ def interruptible(work: Work) -> Work:
             over.callback(None)
 
     return guarded
-
-
-def close_output() -> None:
-    """Write standard output to nowhere: what is buffered would fail again, with a message, at exit."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    os.close(nowhere)

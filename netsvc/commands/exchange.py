@@ -19,9 +19,9 @@ from twisted.python.failure import Failure
 
 from netsvc.commands.address import Address
 from netsvc.commands.arrivals import Arrivals
+from netsvc.commands.complaints import NotDone
 from netsvc.commands.datagram_exchange import datagram_exchange
-from netsvc.commands.dialing import TLSOptions, dial, half_close, reason_of, refuse_tls
-from netsvc.commands.running import NotDone
+from netsvc.commands.dialing import TLSOptions, dial, half_close, reason_of
 
 #: Seconds after which a connection that is closed is gone even if the peer has not read everything.
 _CLOSING = 30.0
@@ -60,16 +60,16 @@ async def exchange(
     Open a conversation for the time of a with statement.
 
     @param address: of any kind.
+    @param tls: for ``tls`` addresses.
     @param show: gets every piece that arrives.
     @raise NotDone: it cannot be opened.
     """
     arrivals = Arrivals(reactor, show)
     opened: Exchange
-    if not address.is_datagram:
-        opened = await dial(reactor, address, _Streams(reactor, address, arrivals), tls)
-    else:
-        refuse_tls(address, tls)
+    if address.is_datagram:
         opened = await datagram_exchange(reactor, address, arrivals)
+    else:
+        opened = await dial(reactor, address, _Streams(reactor, address, arrivals), tls)
     try:
         yield opened
     finally:

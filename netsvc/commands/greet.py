@@ -7,10 +7,10 @@ from typing import Any
 import click
 
 from netsvc.commands.address import STREAM_SCHEMES, Address, AddressType
+from netsvc.commands.complaints import NotDone
 from netsvc.commands.dialing import TLSOptions, tls_options
-from netsvc.commands.ending import interruptible
 from netsvc.commands.exchange import exchange
-from netsvc.commands.running import NotDone, run
+from netsvc.commands.running import run
 from netsvc.commands.shown import Output, on_terminal
 
 
@@ -44,4 +44,4 @@ def command(address: Address, timeout: float, tls: TLSOptions) -> None:
             if not arrivals.count:
                 raise NotDone(f"{address}: no greeting: {arrivals.end or f'silent for {timeout:g} s'}")
 
-    run(interruptible(work))
+    run(work)

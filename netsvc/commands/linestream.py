@@ -19,8 +19,8 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from netsvc.commands.address import Address
+from netsvc.commands.complaints import NotDone
 from netsvc.commands.dialing import TLSOptions, dial, half_close, reason_of
-from netsvc.commands.running import NotDone
 
 #: Lines that may wait to be read before the server has to.
 _WAITING = 1024

@@ -1,4 +1,7 @@
-"""One UDP socket of a load: finds by the messages' numbers what was lost, doubled, reordered or late."""
+"""
+One socket for the datagrams of a load: finds by the messages' numbers what was lost, doubled, reordered or
+late.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +27,14 @@ class Transport(Protocol):
 
     received: Callable[[bytes], None]
     refused: Callable[[], None]
+    drained: Callable[[], None]
 
     def write(self, data: bytes) -> None:
-        """Send one."""
+        """Send one, or keep it until there is room."""
+
+    def is_full(self) -> bool:
+        """Whether something waits for room; `drained` is called when nothing does any more."""
+        ...
 
     def dropped(self) -> int:
         """How many came and were dropped on this machine."""
@@ -61,6 +69,7 @@ class DatagramFlow:
         self._transport = transport
         transport.received = self.datagram_received
         transport.refused = self._refused
+        transport.drained = self._drained
         self._messages = messages
         self._depth = depth
         self._expect = expect
@@ -89,7 +98,7 @@ class DatagramFlow:
 
     def room(self) -> int:
         """See `Flow`."""
-        return self._depth - len(self._times) if self._open else 0
+        return self._depth - len(self._times) if self._open and not self._transport.is_full() else 0
 
     def under_way(self) -> int:
         """See `Flow`."""
@@ -154,6 +163,10 @@ class DatagramFlow:
 
     def _refused(self) -> None:
         self._tally.refused += 1
+
+    def _drained(self) -> None:
+        if self._open and self._freed is not None:
+            self._freed(self, 0, self._clock())
 
     def _number_answered(self, datagram: bytes) -> int:
         if self._expect != "any":

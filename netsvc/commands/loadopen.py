@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import resource
-import socket
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredSemaphore, FirstError, gatherResults
 from twisted.internet.protocol import Factory
 
 from netsvc.commands.address import Address
-from netsvc.commands.dialing import TLSOptions, dial, refuse_tls
+from netsvc.commands.complaints import NotDone
+from netsvc.commands.datagram_socket import connected_to, find_peer
+from netsvc.commands.dialing import TLSOptions, dial
 from netsvc.commands.loaddatagrams import DatagramFlow
 from netsvc.commands.loadmessage import Messages
 from netsvc.commands.loadsocket import ConnectedSocket
 from netsvc.commands.loadstream import StreamFlow
 from netsvc.commands.loadtally import Tally
-from netsvc.commands.naming import look_up
-from netsvc.commands.running import NotDone
 
 #: Connections that are being opened at the same time; a server's backlog may be as short as this.
 AT_ONCE = 50
@@ -62,7 +61,6 @@ async def open_streams(
 async def open_datagrams(
     reactor: Any,
     address: Address,
-    tls: TLSOptions,
     number: int,
     messages: Messages,
     depth: int,
@@ -76,17 +74,17 @@ async def open_datagrams(
     @param timeout: see `DatagramFlow`.
     @raise NotDone: the name has none, or the system refused a socket.
     """
-    refuse_tls(address, tls)
     _make_room(number)
-    found = (await look_up(reactor, address.host, address.port, socket.SOCK_DGRAM))[0]
-    family = socket.AF_INET6 if found.family == "IPv6" else socket.AF_INET
-    flows = []
-    for _ in range(number):
-        try:
-            opened = ConnectedSocket(reactor, family, (found.address, found.port))
-        except OSError as error:
-            raise NotDone(f"{address}: {(error.strerror or str(error)).lower()}") from None
-        flows.append(DatagramFlow(opened, messages, depth, expect, tally, timeout))
+    peer = await find_peer(reactor, address)
+    flows: list[DatagramFlow] = []
+    try:
+        for _ in range(number):
+            opened = ConnectedSocket(reactor, connected_to(peer, address))
+            flows.append(DatagramFlow(opened, messages, depth, expect, tally, timeout))
+    except NotDone:
+        for flow in flows:
+            flow.finish(False)
+        raise
     return flows
 
 

@@ -32,7 +32,7 @@ class Result:
     A run and what it was.
 
     @ivar address: where the load went.
-    @ivar datagrams: whether it was UDP.
+    @ivar datagrams: whether each message was a datagram.
     @ivar connections: how many, or sockets.
     @ivar depth: messages that could wait for an answer on each.
     @ivar rate: messages a second that were to leave; None in a closed loop.

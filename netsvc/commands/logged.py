@@ -10,7 +10,7 @@ from zope.interface import provider
 
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogBeginner
 
-from netsvc.commands.running import complain
+from netsvc.commands.complaints import complain
 from netsvc.registry import Registry
 
 

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import importlib
 import platform
+import signal
 from collections.abc import Mapping
+from typing import Any
 
 import click
 
 from netsvc import __version__
+from netsvc.commands.complaints import complain
+from netsvc.commands.standard_output import close_output, open_standard_streams
 
 #: What there is, in the order of the help, with the line that the help has for it.
 COMMANDS: Mapping[str, str] = {
@@ -32,8 +36,30 @@ COMMANDS: Mapping[str, str] = {
 }
 
 
+#: What a shell has for a process that Ctrl-C ended.
+_INTERRUPTED = 128 + signal.SIGINT
+
+
 class Commands(click.Group):
     """A group whose commands are imported when they are used."""
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        """Run the command line, with standard streams that are open; see `click.Group`."""
+        open_standard_streams()
+        try:
+            return super().main(*arguments, **options)
+        except OSError as error:
+            # Of the help: what a command cannot write it says itself.
+            close_output()
+            complain((error.strerror or str(error)).lower())
+            raise SystemExit(1) from None
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Import and run the command that was named; Ctrl-C before it runs, or after, ends without a word."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise SystemExit(_INTERRUPTED) from None
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names, as the help lists them."""

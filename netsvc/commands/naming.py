@@ -10,7 +10,7 @@ from typing import Any
 
 from twisted.internet.threads import deferToThreadPool
 
-from netsvc.commands.running import NotDone
+from netsvc.commands.complaints import NotDone
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from netsvc.commands.running import NotDone
+from netsvc.commands.complaints import NotDone
 from netsvc.commands.standard_input import StandardInput
 
 #: What ``--eol`` adds.

@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Iterable, Sequence
 
-import click
+from netsvc.commands.standard_output import write_line, written
 
 # Controls C0, DEL and C1, what turns the direction of writing, what ends a line for some, and surrogates.
 _ACTIVE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -41,9 +41,12 @@ def plain_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def show_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """
     Write a table to standard output; the arguments are `plain_table`'s.
+
+    @raise BrokenPipeError: see `written`.
+    @raise NotDone: see `written`.
     """
     if not sys.stdout.isatty():
-        click.echo(plain_table(head, rows))
+        write_line(plain_table(head, rows))
         return
     # Imported here because it takes long, and nobody but a terminal needs it.
     from rich.box import SIMPLE_HEAD
@@ -54,4 +57,5 @@ def show_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     table = Table(*head, box=SIMPLE_HEAD, pad_edge=False)
     for row in rows:
         table.add_row(*(Text(inert(cell), overflow="fold") for cell in row))
-    Console().print(table)
+    with written():
+        Console().print(table)

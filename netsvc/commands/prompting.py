@@ -3,6 +3,10 @@ A prompt on a terminal, with history and line editing, while a peer can say some
 
 prompt_toolkit runs in asyncio's loop, and so the reactor must be the one that runs there too. What a peer
 says appears above the prompt, and the line that is being typed stays whole.
+
+Nothing that is typed between two prompts gets lost. While a terminal edits lines itself, it swallows the end
+of input (Ctrl-D) that nobody reads at that time (termios(3), canonical mode); so it does that at no time from
+the first prompt to the last, and the next prompt finds every key.
 """
 
 from __future__ import annotations
@@ -10,14 +14,17 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import termios
+from types import TracebackType
 from typing import Any
 
 from prompt_toolkit import PromptSession
-from prompt_toolkit.application import run_in_terminal
 from prompt_toolkit.formatted_text import FormattedText
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
+
+from netsvc.commands.standard_output import written
 
 
 class Interrupted(Exception):  # noqa: N818 - the user did it
@@ -32,7 +39,7 @@ def install_prompting_reactor() -> None:
 
 
 class Prompt:
-    """Asks for lines on the terminal that is standard input and output."""
+    """Asks for lines on the terminal that is standard input and output; for the time of a with statement."""
 
     def __init__(self, reactor: Any, text: str) -> None:
         """
@@ -47,10 +54,29 @@ class Prompt:
         # KeyboardInterrupt would end the loop, and with it the reactor.
         self._session: PromptSession[str] = PromptSession(interrupt_exception=Interrupted)
         self._asking: asyncio.Task[str] | None = None
-        self._above: list[str] = []
         self._stopped = False
+        self._terminal = sys.stdin.fileno()
+        # As the terminal was, while it is not.
+        self._before: list[Any] | None = None
         # A reactor that stops must wait until the terminal is as it was.
         reactor.addSystemEventTrigger("before", "shutdown", self._leave)
+
+    def __enter__(self) -> Prompt:
+        self._before = termios.tcgetattr(self._terminal)
+        changed = list(self._before)
+        changed[0] &= ~termios.ICRNL
+        # Ctrl-C stays a signal where no prompt reads it.
+        changed[3] &= ~(termios.ICANON | termios.ECHO)
+        termios.tcsetattr(self._terminal, termios.TCSANOW, changed)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._restore()
 
     async def line(self) -> str | None:
         """
@@ -70,12 +96,11 @@ class Prompt:
             return None
         except asyncio.CancelledError:
             # Where it was not our own `stop`, whoever waits for the line is cancelled.
-            if not self._stopping():
+            if not self._is_stopped():
                 raise CancelledError from None
             return None
         finally:
             self._asking = None
-            self._flush()
 
     def stop(self) -> None:
         """Ask no more: a prompt that is there goes away."""
@@ -88,27 +113,36 @@ class Prompt:
         Write something above the prompt.
 
         @param text: whole lines.
+        @raise BrokenPipeError: see `written`.
+        @raise NotDone: see `written`.
         """
-        scheduled = bool(self._above)
-        self._above.append(text)
-        if self._asking is None:
-            self._flush()
-        elif not scheduled:
-            run_in_terminal(self._flush)
-
-    def _flush(self) -> None:
-        text, self._above = "".join(self._above), []
-        if text:
+        application = self._session.app
+        # prompt_toolkit's own run_in_terminal lets the terminal edit lines meanwhile.
+        if application.is_running:
+            application.renderer.erase()
+        with written():
             sys.stdout.write(text)
-            sys.stdout.flush()
+        if application.is_running:
+            application.invalidate()
 
     def _leave(self) -> Deferred[None] | None:
         if self._asking is None:
+            self._restore()
             return None
         gone: Deferred[None] = Deferred()
+        gone.addCallback(lambda _: self._restore())
         self._asking.add_done_callback(lambda _: gone.callback(None))
         self._asking.cancel()
         return gone
 
-    def _stopping(self) -> bool:
+    def _restore(self) -> None:
+        before, self._before = self._before, None
+        if before is not None:
+            try:
+                termios.tcsetattr(self._terminal, termios.TCSADRAIN, before)
+            except termios.error:
+                # It has hung up: nothing can be as it was.
+                return
+
+    def _is_stopped(self) -> bool:
         return self._stopped

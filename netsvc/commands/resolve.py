@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 
-from netsvc.commands.ending import interruptible
 from netsvc.commands.naming import Found, look_up
 from netsvc.commands.printing import inert, show_table
 from netsvc.commands.running import run
+from netsvc.commands.standard_output import write_line
 
 
 def as_json(name: str, host: str, service: str | None, found: list[Found]) -> str:
@@ -42,10 +42,10 @@ def command(host: str, service: str | None, udp: bool, wants_json: bool) -> None
         found = await look_up(reactor, host, service, kind)
         name = socket.gethostname()
         if wants_json:
-            click.echo(as_json(name, host, service, found))
+            write_line(as_json(name, host, service, found))
             return
-        click.echo(f"this host is {inert(name)}")
+        write_line(f"this host is {inert(name)}")
         rows = [(one.family, one.address, str(one.port) if service else "-") for one in found]
         show_table(("family", "address", "port"), rows)
 
-    run(interruptible(work))
+    run(work)

@@ -7,37 +7,34 @@ standard error and exit status 1, without a traceback.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+import traceback
 from typing import Any
-
-import click
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 
+from netsvc.commands.complaints import NotDone, complain
+from netsvc.commands.ending import Work, interruptible
 
-class NotDone(Exception):  # noqa: N818 - it is no error of the program, as its users read it
-    """It did not happen; the text is one line for the user."""
 
-
-def run(work: Callable[[Any], Coroutine[Deferred[Any], Any, None]]) -> None:
+def run(work: Work) -> None:
     """
     Run a command's work in the reactor, and end the process with its exit status.
 
-    @param work: takes the reactor.
-    @raise SystemExit: always: 0, or 1 where the work raised `NotDone`. Ctrl-C ends the process by SIGINT.
+    @param work: takes the reactor; it is cancelled at a signal.
+    @raise SystemExit: always: 0; 1 where the work raised `NotDone`, or nobody reads its output any more; 130
+        after Ctrl-C, and 143 after SIGTERM.
     """
+    guarded = interruptible(work)
 
     async def reported(reactor: Any) -> None:
         try:
-            await work(reactor)
+            await guarded(reactor)
         except NotDone as error:
             complain(str(error))
             raise SystemExit(1) from None
+        except Exception:  # noqa: BLE001 - a defect is shown whatever a command makes of Twisted's log
+            traceback.print_exc()
+            raise SystemExit(1) from None
 
     react(lambda reactor: Deferred.fromCoroutine(reported(reactor)))
-
-
-def complain(line: str) -> None:
-    """Write a line for the user to standard error, in the form that all of netsvc's have."""
-    click.echo(f"netsvc: {line}", err=True)

@@ -8,11 +8,11 @@ from typing import Any
 import click
 
 from netsvc.commands.address import Address, AddressType
+from netsvc.commands.complaints import NotDone
 from netsvc.commands.dialing import TLSOptions, tls_options
-from netsvc.commands.ending import interruptible
 from netsvc.commands.exchange import Exchange, exchange
 from netsvc.commands.outgoing import EOLS, Message, messages_of
-from netsvc.commands.running import NotDone, run
+from netsvc.commands.running import run
 from netsvc.commands.shown import Output, hex_line, on_terminal
 
 #: Seconds of ``--wait`` without a number.
@@ -60,7 +60,12 @@ class _Send(click.Command):
 )
 @click.option("--hex", "in_hex", is_flag=True, help="Messages are hexadecimal, and answers are printed so.")
 @click.option(
-    "--file", "files", multiple=True, metavar="FILE", help="Send a file's bytes; - is standard input."
+    "--file",
+    "files",
+    type=click.Path(readable=False, allow_dash=True),
+    multiple=True,
+    metavar="FILE",
+    help="Send a file's bytes; - is standard input.",
 )
 @click.option(
     "--eol",
@@ -106,7 +111,7 @@ def command(
             if wait is not None and not arrivals.count:
                 raise NotDone(f"{address}: no answer: {arrivals.end or f'silent for {wait:g} s'}")
 
-    run(interruptible(work))
+    run(work)
 
 
 async def _send_all(

@@ -11,8 +11,10 @@ from typing import Any
 
 import click
 
+from netsvc.commands.daemon_options import DaemonCommand
 
-class Untouched(click.Command):
+
+class Untouched(DaemonCommand):
     """A command whose arguments are somebody else's to read, ``--help`` and ``--`` too."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

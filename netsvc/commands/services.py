@@ -14,6 +14,7 @@ import click
 
 from netsvc.commands.logged import complain_of_left_out, warnings_to_stderr
 from netsvc.commands.printing import inert, show_table
+from netsvc.commands.standard_output import write_line
 from netsvc.registry import Registry, discover
 from netsvc.service import NetService
 from netsvc.settings import TABLES, Limits, Networks, Setting, settings_of
@@ -98,9 +99,9 @@ def command(verbose: bool, as_json: bool) -> None:
     registry = discover()
     complain_of_left_out(registry)
     if as_json:
-        click.echo(json.dumps(described(registry), indent=2 if sys.stdout.isatty() else None))
+        write_line(json.dumps(described(registry), indent=2 if sys.stdout.isatty() else None))
     elif verbose:
-        click.echo("\n".join(explained(registry)).rstrip())
+        write_line("\n".join(explained(registry)).rstrip())
     else:
         show_table(_HEAD, [row_of(registry, service) for service in registry.services.values()])
 

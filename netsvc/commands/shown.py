@@ -6,12 +6,10 @@ control character could move the cursor, rename the window or forge a line.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
-from netsvc.commands.ending import close_output
 from netsvc.commands.printing import inert
-from netsvc.commands.running import NotDone
+from netsvc.commands.standard_output import written
 
 
 def inert_lines(data: bytes) -> str:
@@ -41,14 +39,14 @@ class Output:
         """
         Write a piece that arrived.
 
-        @raise BrokenPipeError: nobody reads standard output any more.
-        @raise NotDone: it cannot be written to, for example because the disk is full.
+        @raise BrokenPipeError: see `written`.
+        @raise NotDone: see `written`.
         """
         data = self._form(piece)
-        if not data or sys.stdout is None:
+        if not data:
             return
         self._in_line = not data.endswith(b"\n")
-        with _written():
+        with written():
             if sys.stdout.isatty():
                 sys.stdout.write(inert_lines(data))
             else:
@@ -58,28 +56,15 @@ class Output:
         """
         Begin a new line, unless one begins anyhow.
 
-        @raise BrokenPipeError: see `write`.
-        @raise NotDone: see `write`.
+        @raise BrokenPipeError: see `written`.
+        @raise NotDone: see `written`.
         """
         if self._in_line:
             self._in_line = False
-            with _written():
+            with written():
                 sys.stdout.write("\n")
 
 
 def on_terminal() -> bool:
-    """Whether standard output is a terminal; it can also be closed, and then it is None."""
-    return sys.stdout is not None and sys.stdout.isatty()
-
-
-@contextmanager
-def _written() -> Iterator[None]:
-    """Write through, and turn what goes wrong into one line."""
-    try:
-        yield
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        close_output()
-        raise NotDone(f"standard output: {(error.strerror or str(error)).lower()}") from None
+    """Whether standard output is a terminal."""
+    return sys.stdout.isatty()

@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReadDescriptor
 from twisted.python.failure import Failure
 
-from netsvc.commands.running import NotDone
+from netsvc.commands.complaints import NotDone
 
 #: Bytes that a line may have.
 LONGEST_LINE = 16 * 1024 * 1024
@@ -31,7 +31,7 @@ class StandardInput:
     def __init__(self, reactor: Any, descriptor: int | None = None) -> None:
         """@param descriptor: standard input if not said. It stays blocking: other processes may share it."""
         self._reactor = reactor
-        self._descriptor = _standard_input() if descriptor is None else descriptor
+        self._descriptor = sys.stdin.fileno() if descriptor is None else descriptor
         self._waiting: Deferred[bytes] | None = None
         self._rest = bytearray()
 
@@ -110,8 +110,3 @@ class StandardInput:
             waiting.errback(found)
         else:
             waiting.callback(found)
-
-
-def _standard_input() -> int:
-    """Where standard input is closed, its number can be that of anything by now."""
-    return os.open(os.devnull, os.O_RDONLY) if sys.stdin is None else sys.stdin.fileno()

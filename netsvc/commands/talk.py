@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import signal
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from netsvc.commands.address import Address, AddressType
+from netsvc.commands.complaints import NotDone, complain
 from netsvc.commands.dialing import TLSOptions, tls_options
-from netsvc.commands.ending import interruptible
-from netsvc.commands.exchange import exchange
+from netsvc.commands.exchange import Exchange, exchange
 from netsvc.commands.outgoing import EOLS
-from netsvc.commands.running import NotDone, complain, run
+from netsvc.commands.running import run
 from netsvc.commands.shown import Output, inert_lines, on_terminal
 from netsvc.commands.standard_input import StandardInput
+
+if TYPE_CHECKING:
+    from netsvc.commands.prompting import Prompt
 
 _PROMPT = ">>> "
 
@@ -52,41 +55,44 @@ def command(address: Address, eol: str | None, wait: float, tls: TLSOptions) -> 
     above it. Lines from a pipe or a file are sent each after the answer to the one before.
     """
     ending = EOLS[eol or ("none" if address.is_datagram else "lf")]
-    if sys.stdin is not None and sys.stdin.isatty() and on_terminal():
+    if sys.stdin.isatty() and on_terminal():
         from netsvc.commands.prompting import install_prompting_reactor
 
         install_prompting_reactor()
-        run(interruptible(lambda reactor: _at_prompt(reactor, address, tls, ending)))
+        run(lambda reactor: _at_prompt(reactor, address, tls, ending))
     else:
-        run(interruptible(lambda reactor: _through_pipes(reactor, address, tls, ending, wait)))
+        run(lambda reactor: _through_pipes(reactor, address, tls, ending, wait))
 
 
 async def _at_prompt(reactor: Any, address: Address, tls: TLSOptions, ending: bytes) -> None:
     # Imported here because it takes long, and pipes need none.
     from netsvc.commands.prompting import Interrupted, Prompt
 
-    prompt = Prompt(reactor, _PROMPT)
-
     def show(piece: bytes) -> None:
         text = inert_lines(piece)
         prompt.write(text if text.endswith("\n") else text + "\n")
 
-    async with exchange(reactor, address, tls, show) as opened:
-        arrivals = opened.arrivals
-        arrivals.when_ended(prompt.stop)
+    with Prompt(reactor, _PROMPT) as prompt:
         try:
-            while line := await prompt.line():
-                before = arrivals.count
-                # What was pasted can have several.
-                for one in line.splitlines():
-                    await opened.send(one.encode(errors="surrogateescape") + ending)
-                await arrivals.beyond(before, _BEFORE_PROMPT)
+            async with exchange(reactor, address, tls, show) as opened:
+                await _talk(prompt, opened, address, ending)
         except Interrupted:
             raise SystemExit(128 + signal.SIGINT) from None
-        if arrivals.broken:
-            raise NotDone(f"{address}: {arrivals.end}")
-        if arrivals.end is not None:
-            complain(f"{address}: {arrivals.end}")
+
+
+async def _talk(prompt: Prompt, opened: Exchange, address: Address, ending: bytes) -> None:
+    arrivals = opened.arrivals
+    arrivals.when_ended(prompt.stop)
+    while line := await prompt.line():
+        before = arrivals.count
+        # What was pasted can have several.
+        for one in line.splitlines():
+            await opened.send(one.encode(errors="surrogateescape") + ending)
+        await arrivals.beyond(before, _BEFORE_PROMPT)
+    if arrivals.broken:
+        raise NotDone(f"{address}: {arrivals.end}")
+    if arrivals.end is not None:
+        complain(f"{address}: {arrivals.end}")
 
 
 async def _through_pipes(reactor: Any, address: Address, tls: TLSOptions, ending: bytes, wait: float) -> None:

@@ -19,8 +19,8 @@ from zope.interface import implementer
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 
 from netsvc.commands.address import Address
+from netsvc.commands.complaints import NotDone
 from netsvc.commands.printing import inert
-from netsvc.commands.running import NotDone
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate

@@ -127,14 +127,22 @@ class Terminal:
     @ivar process: the process.
     """
 
-    def __init__(self, *arguments: str) -> None:
-        """@param arguments: of the command."""
+    def __init__(self, *arguments: str, environment: dict[str, str] | None = None) -> None:
+        """
+        @param arguments: of the command.
+        @param environment: added to the present one.
+        """
         self._master, slave = pty.openpty()
         self.process = subprocess.Popen(
-            [NETSVC, *arguments], stdin=slave, stdout=slave, stderr=slave, start_new_session=True
+            # Its keys make signals only for those whose controlling terminal it is.
+            ["setsid", "--ctty", NETSVC, *arguments],
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            env={**os.environ, **(environment or {})},
         )
         os.close(slave)
-        self._shown = b""
+        self._shown = self._all = b""
 
     def wait_for(self, text: str) -> str:
         """
@@ -169,8 +177,8 @@ class Terminal:
         os.close(self._master)
 
     def raw(self) -> bytes:
-        """What is not forgotten yet, with all that drives the terminal."""
-        return self._shown
+        """All that was shown so far, with what drives the terminal."""
+        return self._all
 
     def _visible(self) -> bytes:
         return _CONTROL.sub(b"", self._shown)
@@ -185,13 +193,14 @@ class Terminal:
             # The terminal's other end is closed.
             return False
         self._shown += data
+        self._all += data
         return bool(data)
 
 
 @contextmanager
-def in_terminal(*arguments: str) -> Iterator[Terminal]:
-    """The command in a terminal, for the time of a with statement."""
-    terminal = Terminal(*arguments)
+def in_terminal(*arguments: str, environment: dict[str, str] | None = None) -> Iterator[Terminal]:
+    """The command in a terminal, for the time of a with statement; the arguments are `Terminal`'s."""
+    terminal = Terminal(*arguments, environment=environment)
     try:
         yield terminal
     finally:

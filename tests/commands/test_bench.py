@@ -47,6 +47,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory, certificates: Certificates)
         "--echo=0",
         "--echo=tls://:0",
         f"--echo=unix://{directory}/echo.sock",
+        f"--echo=unix-datagram://{directory}/echo.dgram",
         "--receiver=udp://:0?ack=received",
         "--discard=0",
         "--greeting=0",
@@ -90,6 +91,7 @@ def test_every_transport_is_measured(daemon: Daemon, certificates: Certificates)
         (f"unix://{daemon.path('echo')}",),
         (f"udp://127.0.0.1:{daemon.port('echo', 'udp')}",),
         (f"udp://[::1]:{daemon.port('echo', 'udp')}",),
+        (f"unix-datagram://{daemon.path('echo', 'unix-datagram')}",),
     ):
         found = bench(address, "--count=500", "--connections=5", *options)
         assert (found["sent"], found["answered"], found["differing"]) == (500, 500, 0), address
@@ -125,6 +127,22 @@ def test_a_rate_is_a_number_of_messages(daemon: Daemon) -> None:
         assert found["left_late_us"]["max"] >= 0
 
 
+def test_unix_datagrams_wait_for_room_and_none_is_lost(daemon: Daemon) -> None:
+    address = f"unix-datagram://{daemon.path('echo', 'unix-datagram')}"
+    # Late is not lost: a busy machine may take its time.
+    found = bench(address, "--count=20000", "--depth=1000", "--expect=echo", "--timeout=30")
+    assert (found["answered"], found["lost"], found["unexpected"]) == (20_000, 0, 0)
+
+
+def test_insecure_is_said_once_however_many_connections_follow(daemon: Daemon) -> None:
+    address = f"tls://localhost:{daemon.port('echo', 'tls')}"
+    status, _, errors = netsvc("bench", address, "--insecure", "--count=100", "--connections=20")
+    assert status == 0
+    assert errors == (
+        f"netsvc: WARNING: the certificate of {address} is NOT VERIFIED (--insecure): it can be anybody\n"
+    )
+
+
 def test_an_acknowledgement_can_be_any_answer(daemon: Daemon) -> None:
     address = f"udp://127.0.0.1:{daemon.port('receiver', 'udp')}"
     assert bench(address, "--count=50", "--expect=any")["answered"] == 50
@@ -158,6 +176,8 @@ def test_nobody_there_is_one_line(tmp_path: Path) -> None:
     assert errors.endswith(": none of 3 messages was answered: nobody receives there\n")
     _, errors = failing(f"unix://{tmp_path}/nothing.sock")
     assert errors == f"netsvc: unix://{tmp_path}/nothing.sock: no such file or directory\n"
+    _, errors = failing(f"unix-datagram://{tmp_path}/nothing.sock")
+    assert errors == f"netsvc: unix-datagram://{tmp_path}/nothing.sock: no such file or directory\n"
     for scheme in ("tcp", "udp"):
         _, errors = failing(f"{scheme}://nobody.invalid:7")
         assert errors.count("\n") == 1
@@ -230,7 +250,8 @@ def test_more_connections_than_descriptors_are_refused_before_anything_is_opened
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["unix-datagram:///tmp/x"],
+        ["unix-datagram:///tmp/x", "--size=5"],
+        ["127.0.0.1:7", "--ca=x"],
         ["127.0.0.1:7", "--rate=0"],
         ["127.0.0.1:7", "--count=0"],
         ["udp://127.0.0.1:7", "--size=5"],

@@ -20,10 +20,10 @@ from twisted.internet.error import ConnectError, ConnectionDone, ConnectionLost
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
-from netsvc.commands.address import parse_address
+from netsvc.commands.address import Address, AddressType, parse_address
 from netsvc.commands.certs import make_authority, make_server, parse_host
+from netsvc.commands.complaints import NotDone
 from netsvc.commands.dialing import TLSOptions, dial, half_close, reason_of, tls_options
-from netsvc.commands.running import NotDone
 from tests.certificates import Certificates
 from tests.commands.breaking import read_and_reset
 from tests.commands.programs import serving
@@ -144,14 +144,10 @@ async def test_a_name_with_an_underscore_is_a_name(
 
 @pytest.mark.parametrize("service", ["echo", "greeting"])
 @pytest_twisted.ensureDeferred  # type: ignore[untyped-decorator]
-async def test_insecure_connects_to_anybody_and_says_so(
-    started_reactor: Any, daemon: Daemon, capsys: pytest.CaptureFixture[str], service: str
-) -> None:
-    url = tls_url(daemon, service)
-    peer = await dialled(started_reactor, url, insecure=True)
+async def test_insecure_connects_to_anybody(started_reactor: Any, daemon: Daemon, service: str) -> None:
+    peer = await dialled(started_reactor, tls_url(daemon, service), insecure=True)
     half_close(peer.transport)
-    await peer.ended
-    assert f"WARNING: the certificate of {url} is NOT VERIFIED" in capsys.readouterr().err
+    assert await peer.reason() == "closed by the server"
 
 
 @pytest.mark.parametrize("in_one_file", [False, True])
@@ -267,20 +263,35 @@ async def test_a_file_that_cannot_be_used_is_named(
     assert expected in await refusal(started_reactor, "tls://localhost:1", **paths)
 
 
-@pytest_twisted.ensureDeferred  # type: ignore[untyped-decorator]
-async def test_what_is_said_of_tls_does_not_get_lost_without_it(started_reactor: Any) -> None:
-    text = await refusal(started_reactor, "tcp://localhost:1", ca="ca.pem")
-    assert text == "tcp://localhost:1: --ca, --cert, --key and --insecure are for tls:// addresses"
+@click.command()
+@click.argument("address", type=AddressType())
+@tls_options
+def told(address: Address, tls: TLSOptions) -> None:
+    """Tell what it was told."""
+    click.echo(f"{address} {tls}")
 
 
-@pytest.mark.parametrize("arguments", [["--key", "k"], ["--ca", "c", "--insecure"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["tls://localhost:1", "--key", "k"],
+        ["tls://localhost:1", "--ca", "c", "--insecure"],
+        ["tcp://localhost:1", "--ca", "c"],
+        ["udp://localhost:1", "--insecure"],
+    ],
+)
 def test_options_that_make_no_sense_together_are_wrong_usage(arguments: list[str]) -> None:
-    @click.command()
-    @tls_options
-    def command(tls: TLSOptions) -> None:
-        """Nothing."""
+    assert CliRunner().invoke(told, arguments).exit_code == 2
 
-    assert CliRunner().invoke(command, arguments).exit_code == 2
+
+def test_options_are_passed_on_and_insecure_is_said_loudly() -> None:
+    files = ["--ca", "ca.pem", "--cert", "c.pem", "--key", "c.key"]
+    done = CliRunner().invoke(told, ["tls://localhost:1", *files])
+    assert done.output == f"tls://localhost:1 {TLSOptions('ca.pem', 'c.pem', 'c.key')}\n"
+    done = CliRunner().invoke(told, ["tls://localhost:1", "--insecure"])
+    assert done.stdout == f"tls://localhost:1 {TLSOptions(insecure=True)}\n"
+    assert done.stderr.startswith("netsvc: WARNING: the certificate of tls://localhost:1 is NOT VERIFIED ")
+    assert done.stderr.count("\n") == 1
 
 
 # -- connections that cannot be had -------------------------------------------------------------------------

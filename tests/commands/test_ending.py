@@ -11,8 +11,8 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.testing import MemoryReactorClock
 
+from netsvc.commands.complaints import NotDone
 from netsvc.commands.ending import interruptible
-from netsvc.commands.running import NotDone
 
 
 @pytest.fixture(autouse=True)

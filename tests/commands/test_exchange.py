@@ -21,10 +21,11 @@ from twisted.internet.task import Clock
 
 from netsvc.commands.address import parse_address
 from netsvc.commands.arrivals import Arrivals
+from netsvc.commands.complaints import NotDone
 from netsvc.commands.datagram_exchange import DatagramExchange
+from netsvc.commands.datagram_socket import DatagramSocket
 from netsvc.commands.dialing import TLSOptions
 from netsvc.commands.exchange import StreamExchange, exchange
-from netsvc.commands.running import NotDone
 from netsvc.commands.shown import hex_line, inert_lines
 from netsvc.commands.standard_input import StandardInput
 from tests.commands.breaking import read_and_reset
@@ -147,7 +148,7 @@ def test_the_interfaces_are_kept() -> None:
             """Nothing to read."""
 
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        made = DatagramExchange(Reactor(), address, arrivals, sock, "")
+        made = DatagramExchange(Reactor(), address, arrivals, DatagramSocket(sock, ""))
         verifyObject(IReadDescriptor, made)
         verifyObject(IWriteDescriptor, made)
 

@@ -16,8 +16,8 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
 from netsvc.commands.address import Address
+from netsvc.commands.complaints import NotDone
 from netsvc.commands.linestream import LineStream
-from netsvc.commands.running import NotDone
 
 ADDRESS = Address("tcp", "host", 5222)
 

@@ -14,9 +14,10 @@ import pytest
 from twisted.internet.task import Clock
 
 from netsvc.commands.datagrams import DatagramReader
-from netsvc.commands.listen import NOTHING_CAME, Reception, Style
+from netsvc.commands.listen import NOTHING_CAME
+from netsvc.commands.reception import Reception, Style
 from tests.commands.programs import Running, in_terminal, interrupt, netsvc, started, usage
-from tests.live.daemon import PATIENCE, eventually
+from tests.live.daemon import PATIENCE, eventually, read_all
 
 URL = "udp://127.0.0.1:6667"
 PEER = ("127.0.0.1", 54321)
@@ -230,6 +231,18 @@ def test_a_stream_is_printed_in_chunks_with_its_end() -> None:
 
 
 @pytest.mark.live
+def test_who_has_finished_sending_still_gets_its_replies() -> None:
+    with started("listen", "127.0.0.1:0", "--reply", "ok") as running:
+        number = port(where(running))
+        # One that loses the race between reply and end is enough.
+        for _ in range(20):
+            with socket.create_connection(("127.0.0.1", number), PATIENCE) as sock:
+                sock.sendall(b"one")
+                sock.shutdown(socket.SHUT_WR)
+                assert read_all(sock) == b"ok"
+
+
+@pytest.mark.live
 @pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
 def test_unix_sockets_are_listened_on_and_leave_no_file(tmp_path: Path, kind: socket.SocketKind) -> None:
     path, own = tmp_path / "here", tmp_path / "own"
@@ -284,6 +297,21 @@ def test_payloads_alone_go_to_standard_output() -> None:
     ):
         sock.sendto(b"\x00\xff", ("127.0.0.1", port(where(running))))
         assert running.end() == (0, b"\x00\xff", "")
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("scheme", ["udp", "tcp", "unix", "unix-datagram"])
+def test_it_hears_and_answers_what_netsvc_sends(tmp_path: Path, scheme: str) -> None:
+    place = str(tmp_path / "here") if scheme.startswith("unix") else "127.0.0.1:0"
+    with started("listen", f"{scheme}://{place}", "--count", "1", "--reply", "heard", "--hex") as running:
+        assert netsvc("send", where(running), "--hex", "00 ff", "--wait", "20") == (
+            0,
+            b"68 65 61 72 64\n",
+            "",
+        )
+        status, output, errors = running.end()
+    assert (status, errors) == (0, "")
+    assert output.splitlines()[0].endswith(b": 00 ff")
 
 
 @pytest.mark.live

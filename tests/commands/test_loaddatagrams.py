@@ -1,13 +1,22 @@
-"""One UDP socket of a load: what is lost, doubled, reordered, late."""
+"""One socket for the datagrams of a load: what is lost, doubled, reordered, late."""
 
 from __future__ import annotations
 
+import contextlib
+import socket
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
+import pytest_twisted  # type: ignore[import-untyped]
 from zope.interface.verify import verifyClass
 
-from twisted.internet.interfaces import IReadDescriptor
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReadDescriptor, IWriteDescriptor
+from twisted.internet.task import deferLater
 
+from netsvc.commands.address import Address
+from netsvc.commands.datagram_socket import connected_to, find_peer
 from netsvc.commands.loadcourse import ClosedLoop
 from netsvc.commands.loaddatagrams import DatagramFlow
 from netsvc.commands.loadmessage import (
@@ -26,10 +35,16 @@ class Wire:
         self.closed = False
         self.received: Callable[[bytes], None] = lambda data: None
         self.refused: Callable[[], None] = lambda: None
+        self.drained: Callable[[], None] = lambda: None
+        self.full = False
 
     def write(self, data: bytes) -> None:
         """Keep it."""
         self.sent.append(data)
+
+    def is_full(self) -> bool:
+        """As the test says."""
+        return self.full
 
     def dropped(self) -> int:
         """None."""
@@ -102,5 +117,56 @@ def test_any_datagram_answers_the_oldest_message() -> None:
     flow.finish(True)
 
 
-def test_the_socket_is_what_a_reactor_reads() -> None:
+def test_nothing_more_is_sent_while_something_waits_for_room() -> None:
+    flow, wire = socket_flow(Time(), Tally(), depth=1)
+    wire.full = True
+    wire.received(wire.sent[0])
+    assert (len(wire.sent), flow.room()) == (1, 0)
+    wire.full = False
+    wire.drained()
+    assert len(wire.sent) == 2
+    flow.finish(True)
+    wire.drained()
+    assert len(wire.sent) == 2
+
+
+# -- the socket ---------------------------------------------------------------------------------------------
+
+
+def test_the_socket_is_what_a_reactor_reads_and_writes() -> None:
     verifyClass(IReadDescriptor, ConnectedSocket)
+    verifyClass(IWriteDescriptor, ConnectedSocket)
+
+
+@pytest_twisted.ensureDeferred  # type: ignore[untyped-decorator]
+async def test_what_a_unix_socket_has_no_room_for_waits_in_its_order(
+    started_reactor: Any, tmp_path: Path
+) -> None:
+    path = str(tmp_path / "server")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
+        server.bind(path)
+        server.setblocking(False)
+        address = Address("unix-datagram", "", None, path)
+        opened = connected_to(await find_peer(started_reactor, address), address)
+        sock = ConnectedSocket(started_reactor, opened)
+        drained: Deferred[None] = Deferred()
+        sock.drained = lambda: drained.callback(None)
+        # Until the system has no more room, and some more.
+        sent = 0
+        while not sock.is_full():
+            sock.write(b"%d" % sent)
+            sent += 1
+        sock.write(b"last")
+        received = []
+        while not drained.called:
+            with contextlib.suppress(BlockingIOError):
+                received.append(server.recv(100))
+            await deferLater(started_reactor, 0)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                received.append(server.recv(100))
+        assert received == [*(b"%d" % number for number in range(sent)), b"last"]
+        # Its own path, for the answers, is gone with it.
+        assert Path(opened.own).exists()
+        sock.close()
+        assert not Path(opened.own).parent.exists()

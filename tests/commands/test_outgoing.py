@@ -11,8 +11,8 @@ import pytest_twisted  # type: ignore[import-untyped]
 from hypothesis import given
 from hypothesis import strategies as st
 
+from netsvc.commands.complaints import NotDone
 from netsvc.commands.outgoing import Message, from_hex, messages_of
-from netsvc.commands.running import NotDone
 from netsvc.commands.send import with_seconds
 from netsvc.commands.standard_input import LONGEST_LINE, StandardInput
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import pytest_twisted  # type: ignore[import-untyped]
 
+from netsvc.commands.complaints import NotDone
 from netsvc.commands.naming import Found, look_up
 from netsvc.commands.resolve import as_json
-from netsvc.commands.running import NotDone
 from tests.commands.programs import netsvc
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import termios
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from tests.certificates import Certificates
 from tests.commands.breaking import reset
 from tests.commands.programs import in_terminal, interrupt, netsvc, serving, started
 from tests.live.conftest import certificates as certificates
-from tests.live.daemon import PATIENCE, Daemon, running
+from tests.live.daemon import PATIENCE, Daemon, eventually, running
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +113,55 @@ def test_what_comes_unasked_stands_above_the_line_that_is_typed() -> None:
         assert connection.recv(100) == b"half a line\n"
 
 
+def test_what_is_typed_before_the_next_prompt_is_not_lost() -> None:
+    with peer() as (place, server), in_terminal("talk", place) as terminal, accepted(server) as connection:
+        terminal.wait_for(">>> ")
+        terminal.type("one\r")
+        assert connection.recv(100) == b"one\n"
+        # The prompt is gone, and comes again when there is an answer, or none for a while.
+        terminal.type("two\r")
+        terminal.wait_for(">>> two\n")
+        assert connection.recv(100) == b"two\n"
+        terminal.type("three")
+        connection.sendall(b"answer\n")
+        terminal.wait_for("answer\n")
+        terminal.wait_for(">>> three")
+        terminal.type("\r")
+        assert connection.recv(100) == b"three\n"
+        terminal.type("\x04")
+        assert terminal.end()[0] == 0
+        assert termios.tcgetattr(terminal._master)[3] & termios.ICANON
+
+
+def test_the_end_of_input_is_not_lost_before_the_first_prompt(certificates: Certificates) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates.server_certificate, certificates.server_key)
+    with (
+        peer() as (place, server),
+        in_terminal("talk", f"tls://{place}", f"--ca={certificates.ca}") as terminal,
+        accepted(server) as connection,
+    ):
+        eventually(lambda: not termios.tcgetattr(terminal._master)[3] & termios.ICANON)
+        terminal.type("\x04")
+        # There is no prompt before the handshake is over.
+        with context.wrap_socket(connection, server_side=True) as wrapped:
+            assert wrapped.recv(100) == b""
+        assert terminal.end()[0] == 0
+
+
+def test_the_end_of_input_is_not_lost_between_two_prompts() -> None:
+    with peer() as (place, server), in_terminal("talk", place) as terminal, accepted(server) as connection:
+        terminal.wait_for(">>> ")
+        terminal.type("one\r")
+        assert connection.recv(100) == b"one\n"
+        # The prompt is gone, and comes again when there is an answer, or none for a while.
+        terminal.type("\x04")
+        connection.sendall(b"answer\n")
+        terminal.wait_for("answer\n")
+        assert connection.recv(100) == b""
+        assert terminal.end()[0] == 0
+
+
 def test_a_server_that_closes_ends_the_prompt() -> None:
     with peer() as (place, server), in_terminal("talk", place) as terminal:
         with accepted(server):
@@ -144,6 +194,27 @@ def test_ctrl_c_leaves_the_terminal_as_it_was(daemon: Daemon, by_key: bool) -> N
         assert "Traceback" not in rest
         assert b"\x1b[?2004l" in terminal.raw()
         assert termios.tcgetattr(terminal._master)[3] & termios.ICANON
+
+
+def test_ctrl_c_ends_it_while_it_connects_and_between_prompts() -> None:
+    for url in ("tls://", ""):
+        with (
+            peer() as (place, server),
+            in_terminal("talk", url + place) as terminal,
+            accepted(server) as connection,
+        ):
+            if url:
+                # The handshake never ends.
+                assert connection.recv(1)
+            else:
+                terminal.wait_for(">>> ")
+                terminal.type("one\r")
+                assert connection.recv(100) == b"one\n"
+            terminal.type("\x03")
+            status, rest = terminal.end()
+            assert status == 130
+            assert "Traceback" not in rest
+            assert termios.tcgetattr(terminal._master)[3] & termios.ICANON
 
 
 # -- between pipes ------------------------------------------------------------------------------------------
