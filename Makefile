@@ -37,8 +37,9 @@ format: .venv/ready-to-test
 fuzz: .venv/ready-to-test
 	NETSVC_FUZZ_INPUTS=1000000 $(PYTEST) $(ARGS) tests/fuzz
 
-# What time is judged by: netsvc beside others in the same run.
-bench: .venv/ready-to-test
+# What time is judged by: netsvc beside others in the same run. ARGS=--write also writes the page of the figures.
+bench: .venv/ready-to-bench
+	@setup/bench-programs.sh
 	$(VENV)/python -m bench $(ARGS)
 
 # The annotated configuration file, from the definitions of the settings.
@@ -63,4 +64,9 @@ clean:
 .venv/ready-to-test: .venv/ready-to-run
 	@echo "installing what its tests need in .venv"
 	@$(PIP_INSTALL) -e '.[test]'
+	@touch $@
+
+.venv/ready-to-bench: .venv/ready-to-test
+	@echo "installing what netsvc is measured with in .venv"
+	@$(PIP_INSTALL) -e '.[bench]'
 	@touch $@

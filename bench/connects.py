@@ -11,7 +11,8 @@ from contextlib import ExitStack
 from statistics import median
 from time import perf_counter
 
-from bench.report import bound, ratios, table
+from bench.figures import ratios
+from bench.report import bound, table
 from bench.servers import netsvc, peer
 
 CONNECTIONS, ROUNDS = 3000, 7
@@ -26,7 +27,7 @@ def main() -> bool:
     connected: dict[str, list[float]] = {name: [] for name in names}
     answered: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(ROUNDS):
-        with netsvc("--timestamp=127.0.0.1:0") as daemon, peer("accepting") as (_, accepting):
+        with netsvc("--timestamp=127.0.0.1:0") as daemon, peer("bare", "accepting") as (_, accepting):
             for name, port in zip(names, (daemon.port("timestamp"), accepting), strict=True):
                 first, last = _connect(port)
                 connected[name].append(first)

@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from statistics import median
 
+from bench.figures import ratios
 from bench.load import ClosedLoop
-from bench.report import bound, percentile, ratios, say, table
+from bench.report import bound, percentile, say, table
 from bench.servers import netsvc
 
 CONNECTIONS, MESSAGES, ROUNDS = 500, 25_000, 11

@@ -17,14 +17,15 @@ _PATIENCE = 30.0
 class ClosedLoop:
     """Connections to a time-stamping echo."""
 
-    def __init__(self, port: int, connections: int, message: bytes = b"x" * 64) -> None:
+    def __init__(self, port: int, connections: int, message: bytes = b"x" * 64, stamp: bool = True) -> None:
         """
         @param port: of 127.0.0.1.
         @param connections: how many.
         @param message: what each sends.
+        @param stamp: whether a stamp comes before the message in its answer.
         """
         self._message = message
-        self._answer = len("[Thu Sep 15 22:29:12 2016] ") + len(message)
+        self._answer = len("[Thu Sep 15 22:29:12 2016] ") * stamp + len(message)
         self._sockets = {}
         for _ in range(connections):
             sock = socket.create_connection(("127.0.0.1", port), _PATIENCE)

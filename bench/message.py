@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from bench.figures import ratios
 from bench.load import ClosedLoop
-from bench.report import ratios, table
+from bench.report import table
 from bench.servers import cpu_seconds, netsvc, peer
 
 CONNECTIONS, VOLLEYS, ROUNDS = 64, 300, 11
@@ -22,8 +23,8 @@ def main() -> bool:
     """Measure and print."""
     with (
         netsvc("--timestamp=127.0.0.1:0") as daemon,
-        peer("twisted") as (twisted, twisted_port),
-        peer("asyncio") as (asyncio, asyncio_port),
+        peer("twisted_stock", "timestamp") as (twisted, twisted_port),
+        peer("asyncio_protocol", "timestamp") as (asyncio, asyncio_port),
         ClosedLoop(daemon.port("timestamp"), CONNECTIONS) as ours,
         ClosedLoop(twisted_port, CONNECTIONS) as on_twisted,
         ClosedLoop(asyncio_port, CONNECTIONS) as on_asyncio,

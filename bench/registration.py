@@ -12,7 +12,8 @@ from collections.abc import Callable
 from statistics import median
 from time import perf_counter
 
-from bench.report import bound, ratios, say, table
+from bench.figures import ratios
+from bench.report import bound, say, table
 from bench.servers import netsvc, peer
 
 ENTRIES, ROUNDS = 20_000, 41
@@ -28,7 +29,7 @@ def main() -> bool:
         for number in range(ENTRIES):
             _ask(port, b"device-%05d" % number, lambda sock: sock.recv(1))
         length = len(_ask(port, b"the 20,001st", _read_all))
-        with peer("copying", str(length)) as (_, copying):
+        with peer("bare", "copying", str(length)) as (_, copying):
             registered, copied = [], []
             for number in range(ROUNDS):
                 registered.append(_milliseconds(port, b"newcomer-%02d" % number))

@@ -43,11 +43,6 @@ def table(title: str, unit: str, rounds: Mapping[str, Sequence[float]]) -> None:
         say(f"  {name:{width}}  {middle:9.3f}  {min(numbers):9.3f}  {max(numbers):9.3f}")
 
 
-def ratios(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
-    """Round by round, how many times theirs ours is."""
-    return [one / other for one, other in zip(ours, theirs, strict=True)]
-
-
 def bound(what: str, number: float, most: float) -> bool:
     """Print whether a number is within its bound; gives that."""
     holds = number <= most

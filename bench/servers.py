@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from tests.live.daemon import Daemon, running
 
 #: asyncio reads into 256 KiB at a time. Whether glibc keeps that room or gives it back to the system and asks
 #: for it anew with every message is chance, and the difference is threefold: peers are to show their best.
-_KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": "67108864", "MALLOC_MMAP_THRESHOLD_": "67108864"}
+KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": "67108864", "MALLOC_MMAP_THRESHOLD_": "67108864"}
 
 #: The directory that `bench` and `tests` are in.
 PROJECT = Path(__file__).parents[1]
@@ -32,20 +32,35 @@ def netsvc(*arguments: str) -> Iterator[Daemon]:
 
 
 @contextmanager
-def peer(*arguments: str) -> Iterator[tuple[int, int]]:
+def peer(*arguments: str, keep_memory: bool = True) -> Iterator[tuple[int, int]]:
     """
     A server of `bench.peers`.
 
-    @param arguments: which one, and what it takes.
+    @param arguments: its module, and what it takes.
+    @param keep_memory: whether the C library keeps what memory it once had from the system.
     @return: its process id and its port on 127.0.0.1.
     """
-    command = [sys.executable, "-m", "bench.peers", *arguments]
+    module, *rest = arguments
+    command = [sys.executable, "-m", f"bench.peers.{module}", *rest]
+    with program(command, KEEP_MEMORY if keep_memory else {}) as (pid, told):
+        yield pid, int(told)
+
+
+@contextmanager
+def program(command: Sequence[str | Path], environment: dict[str, str]) -> Iterator[tuple[int, str]]:
+    """
+    A program that writes a line once it serves.
+
+    @param command: its command line.
+    @param environment: added to the present one.
+    @return: its process id and the line.
+    """
     process = subprocess.Popen(
-        command, cwd=PROJECT, stdout=subprocess.PIPE, text=True, env={**os.environ, **_KEEP_MEMORY}
+        command, cwd=PROJECT, stdout=subprocess.PIPE, text=True, env={**os.environ, **environment}
     )
     assert process.stdout is not None
     try:
-        yield process.pid, int(process.stdout.readline())
+        yield process.pid, process.stdout.readline()
     finally:
         process.kill()
         process.wait()

@@ -58,7 +58,7 @@ def _measure(flood: str) -> dict[str, list[float]]:
     options = _FAILING if flood == "enobufs" else ("--echo=udp://127.0.0.1:0",)
     waits: dict[str, list[float]] = {_TAKEN: [], "netsvc flooded": [], "another flooded": [], "no flood": []}
     for _ in range(ROUNDS):
-        with netsvc("--timestamp=127.0.0.1:0", *options) as daemon, peer("sink") as (_, sink):
+        with netsvc("--timestamp=127.0.0.1:0", *options) as daemon, peer("bare", "sink") as (_, sink):
             with _flood(flood, daemon.port(service, "udp")):
                 waited, taken = _longest_wait(daemon)
             waits[_TAKEN].append(1000 * taken)
