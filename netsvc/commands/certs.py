@@ -45,12 +45,14 @@ def parse_host(text: str) -> Host:
     Read a host that a certificate is to be for.
 
     @param text: an IP address, also in brackets, or a name; ``*.`` before it is every name one level below.
-    @return: the address, or the name in ASCII (RFC 5280 section 7.2) and lower case.
+    @return: the address, or the name in ASCII (RFC 5280 section 7.2) and lower case, without the root's dot:
+        a certificate's names have none.
     @raise ValueError: it is neither; the text says so in one line.
     """
     with contextlib.suppress(ValueError):
         return ipaddress.ip_address(text[1:-1] if text[:1] + text[-1:] == "[]" else text)
     wildcard, name = ("*.", text[2:]) if text.startswith("*.") else ("", text)
+    name = name.removesuffix(".")
     try:
         # IDNA knows no underscore, which names of containers have.
         ascii_name = idna.encode(name.replace("_", "x"), uts46=True).decode()

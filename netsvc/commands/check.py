@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import json
+import signal
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -91,9 +92,11 @@ def command(config: str | None, as_json: bool, options: tuple[str, ...]) -> None
     arguments = [*([] if config is None else ["--config", config]), *options]
 
     async def work(reactor: Any) -> None:
+        # Looking for names can take long, and Ctrl-C shall not; nothing is open that would have to be closed.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         parsed = Options()
         complain_of_left_out(parsed.registry)
-        parsed.parseOptions(arguments)
+        _parse(parsed, arguments)
         try:
             planned = Assembly(parsed.configuration(), reactor).planned()
             refuse_collisions(planned)
@@ -105,6 +108,17 @@ def command(config: str | None, as_json: bool, options: tuple[str, ...]) -> None
             show_table(_HEAD, rows(planned))
 
     run(work)
+
+
+def _parse(options: Options, arguments: list[str]) -> None:
+    """@raise SystemExit: with 2 where the daemon, for which all is wrong at start, has 1."""
+    try:
+        options.parseOptions(arguments)
+    except SystemExit as refused:
+        if not isinstance(refused.code, str):
+            raise
+        click.echo(refused.code, err=True)
+        raise SystemExit(2) from None
 
 
 def _collide(one: Binding, other: Binding) -> bool:

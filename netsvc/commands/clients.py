@@ -10,17 +10,18 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
 from twisted.internet.task import deferLater
 
-from netsvc.commands.address import STREAM_SCHEMES, Address, AddressType
+from netsvc.commands.address import SERVICE_SCHEMES, Address, AddressType
 from netsvc.commands.complaints import NotDone, complain
 from netsvc.commands.dialing import TLSOptions, tls_options
+from netsvc.commands.inert import inert
 from netsvc.commands.linestream import LineStream, open_lines
-from netsvc.commands.printing import inert, show_table
+from netsvc.commands.printing import show_table
 from netsvc.commands.running import run
 from netsvc.commands.standard_output import write_line
 
@@ -58,7 +59,7 @@ def read_list(line: bytes) -> dict[str, Mapping[str, Any]]:
     found = _json_object(line, "no client list")
     error = found.get("error")
     if isinstance(error, str):
-        raise NoListError(inert(error))
+        raise NoListError(error)
     if not all(isinstance(entry, dict) for entry in found.values()):
         raise NoListError(_is_no("no client list", line))
     return found
@@ -176,7 +177,7 @@ async def _follow(
 
 
 @click.command("clients")
-@click.argument("address", type=AddressType(*STREAM_SCHEMES), default="127.0.0.1:5000")
+@click.argument("address", type=AddressType(*SERVICE_SCHEMES), default="127.0.0.1:5000")
 @click.option("-n", "--name", metavar="NAME", help="What to register as; without it, this host's name.")
 @click.option("--watch", "watching", is_flag=True, help="Stay, and show who comes and goes.")
 @click.option(
@@ -226,12 +227,17 @@ def _print_json_change(change: Change) -> None:
 
 def _json_object(line: bytes, what: str) -> dict[str, Any]:
     try:
-        found = json.loads(line)
+        found = json.loads(line, parse_constant=_refuse)
     except (ValueError, RecursionError):
         raise NoListError(_is_no(what, line)) from None
     if not isinstance(found, dict):
         raise NoListError(_is_no(what, line))
     return found
+
+
+def _refuse(constant: str) -> NoReturn:
+    """NaN and Infinity are Python's, not JSON's (RFC 8259 section 6); nobody else could read them."""
+    raise ValueError(constant)
 
 
 def _is_no(what: str, line: bytes) -> str:

@@ -20,6 +20,7 @@ from netsvc.commands.address import Address
 from netsvc.commands.arrivals import Arrivals
 from netsvc.commands.complaints import NotDone
 from netsvc.commands.datagram_socket import DatagramSocket, connected_to, find_peer
+from netsvc.commands.room import NOT_READ, room_in
 
 #: Bytes of the longest datagram: more than UDP's; a UNIX socket's may be as long as its buffers allow.
 _LONGEST = 1 << 20
@@ -28,26 +29,32 @@ _LONGEST = 1 << 20
 _AT_ONCE = 64
 
 
-async def datagram_exchange(reactor: Any, address: Address, arrivals: Arrivals) -> DatagramExchange:
+async def datagram_exchange(
+    reactor: Any, address: Address, arrivals: Arrivals, patience: float
+) -> DatagramExchange:
     """
     Open a conversation with an address.
 
     @param address: ``udp`` or ``unix-datagram``.
+    @param patience: seconds in which a full UNIX socket must have been read from.
     @raise NotDone: it cannot be opened, or the name has no address.
     """
     opened = connected_to(await find_peer(reactor, address), address)
-    return DatagramExchange(reactor, address, arrivals, opened)
+    return DatagramExchange(reactor, address, arrivals, opened, patience)
 
 
 @implementer(IReadDescriptor, IWriteDescriptor)
 class DatagramExchange:
     """See `netsvc.commands.exchange.Exchange`; each send is one datagram."""
 
-    def __init__(self, reactor: Any, address: Address, arrivals: Arrivals, opened: DatagramSocket) -> None:
+    def __init__(
+        self, reactor: Any, address: Address, arrivals: Arrivals, opened: DatagramSocket, patience: float
+    ) -> None:
         self._reactor = reactor
         self._address = address
         self._opened = opened
         self._sock = opened.sock
+        self._patience = patience
         self._buffer = memoryview(bytearray(_LONGEST))
         self._room: Deferred[None] | None = None
         self.arrivals = arrivals
@@ -62,7 +69,8 @@ class DatagramExchange:
             except BlockingIOError:
                 self._room = Deferred()
                 self._reactor.addWriter(self)
-                await self._room
+                if not await room_in(self._reactor, self._room, self._patience):
+                    raise NotDone(f"{self._address}: {NOT_READ}") from None
             except OSError as error:
                 # The system reports here that an earlier datagram was refused.
                 if error.errno == errno.EMSGSIZE:
@@ -77,11 +85,12 @@ class DatagramExchange:
     def finish(self) -> None:
         """Nothing to say: datagrams have no end."""
 
-    async def close(self) -> None:
-        """See `Exchange.close`."""
+    async def close(self, seconds: float) -> bool:
+        """See `Exchange.close`: a datagram has left when it was sent."""
         self._reactor.removeReader(self)
         self._reactor.removeWriter(self)
         self._opened.close()
+        return True
 
     def fileno(self) -> int:
         return self._sock.fileno()
@@ -112,7 +121,7 @@ class DatagramExchange:
         """See `IWriteDescriptor`."""
         self._reactor.removeWriter(self)
         room, self._room = self._room, None
-        if room is not None:
+        if room is not None and not room.called:
             room.callback(None)
 
     def _end(self, error: OSError) -> None:

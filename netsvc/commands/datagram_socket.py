@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from netsvc.commands.address import Address
+from netsvc.commands.address import Address, path_of
 from netsvc.commands.complaints import NotDone
 from netsvc.commands.naming import look_up
 
@@ -58,10 +58,10 @@ async def find_peer(reactor: Any, address: Address) -> Peer:
 
     @param reactor: has the threads in which names are looked up.
     @param address: ``udp`` or ``unix-datagram``.
-    @raise NotDone: the name has no address.
+    @raise NotDone: the name has no address, or the path cannot be a socket's.
     """
     if address.scheme == "unix-datagram":
-        return Peer(socket.AF_UNIX, address.path)
+        return Peer(socket.AF_UNIX, path_of(address))
     found = (await look_up(reactor, address.host, address.port, socket.SOCK_DGRAM))[0]
     family = socket.AF_INET6 if found.family == "IPv6" else socket.AF_INET
     return Peer(family, (found.address, found.port))

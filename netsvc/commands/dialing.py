@@ -1,5 +1,5 @@
 """
-Streams from the commands to an address: TCP, TLS and UNIX sockets, on Twisted's endpoints.
+Streams from the commands to an address: TCP, TLS and UNIX sockets, on Twisted's endpoints, and WebSocket.
 
 TLS verifies the chain and the name (`netsvc.commands.verifying`) unless it was told not to. What goes wrong
 becomes one line that says what.
@@ -11,7 +11,7 @@ import functools
 import os
 import re
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import click
 from zope.interface import implementer
@@ -39,7 +39,7 @@ from twisted.internet.interfaces import (
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
-from netsvc.commands.address import Address
+from netsvc.commands.address import Address, path_of
 from netsvc.commands.complaints import NotDone, complain
 from netsvc.commands.naming import look_up
 from netsvc.commands.verifying import TLSOptions, Verification
@@ -48,9 +48,6 @@ __all__ = ["CONNECT_TIMEOUT", "TLSOptions", "dial", "half_close", "reason_of", "
 
 #: Seconds that a connection, its TLS handshake included, may take.
 CONNECT_TIMEOUT = 10.0
-
-# What sockaddr_un has room for (unix(7)).
-_LONGEST_PATH = 107
 
 # Completion offers files; who opens one says why that cannot be done.
 _FILE = click.Path(readable=False)
@@ -85,8 +82,8 @@ def tls_options(command: Command) -> Command:
         **options: Any,
     ) -> Any:
         tls = TLSOptions(ca, cert, key, insecure)
-        if address.scheme != "tls" and tls != TLSOptions():
-            raise click.UsageError(f"--ca, --cert, --key and --insecure are for tls:// and not for {address}")
+        if not address.is_secure and tls != TLSOptions():
+            raise click.UsageError(f"--ca, --cert, --key and --insecure are for TLS and not for {address}")
         if key is not None and cert is None:
             raise click.UsageError("--key is of no use without --cert")
         if ca is not None and insecure:
@@ -123,27 +120,24 @@ async def dial(
     Connect to an address.
 
     @param reactor: opens the connection.
-    @param address: of a stream: ``tcp``, ``tls`` or ``unix``.
-    @param factory: makes the protocol. On TLS its protocol is made and connected once the handshake is over.
-    @param tls: for ``tls`` addresses.
-    @param timeout: seconds, for the name, the connection and the handshake together.
+    @param address: of a stream: ``tcp``, ``tls`` or ``unix``, or one over WebSocket, where what the protocol
+        writes is one message each time, and what it is given too.
+    @param factory: makes the protocol. On TLS and WebSocket its protocol is made and connected once the
+        handshake is over.
+    @param tls: for what is over TLS.
+    @param timeout: seconds, for the name, the connection and the handshake together; as long again for
+        WebSocket's.
     @return: the protocol, connected; on TLS the server is verified. The server may refuse our certificate
         later (TLS 1.3, RFC 8446 section 4.4.2.4): the connection is lost, and `reason_of` says so.
     @raise NotDone: with one line that says why not.
     """
-    if address.scheme != "tls":
-        plain = await _endpoint(reactor, address, timeout)
-        return await _connected(reactor, plain.connect(factory), address, timeout)
-    verification = Verification(address, tls)
-    endpoint = wrapClientTLS(verification, await _endpoint(reactor, address, timeout), clock=reactor)
-    opening: Deferred[Any] = endpoint.connect(_HandshakeFactory(factory))
-    opening.addCallback(lambda protocol: protocol.completed)
-    try:
-        return await _connected(reactor, opening, address, timeout)
-    except NotDone:
-        if verification.refusal:
-            raise NotDone(verification.refusal) from None
-        raise
+    if not address.is_websocket:
+        return await _dialled(reactor, address, factory, tls, timeout)
+    # Imported here because it takes long, and nothing else needs it.
+    from netsvc.commands.websocket import Sockets
+
+    socket = await _dialled(reactor, address, Sockets(reactor, address, factory), tls, timeout)
+    return await _connected(reactor, socket.opened, address, timeout)
 
 
 def half_close(transport: Any) -> None:
@@ -157,6 +151,25 @@ def half_close(transport: Any) -> None:
         transport.loseConnection()
     else:
         transport.loseWriteConnection()
+
+
+async def _dialled(
+    reactor: Any, address: Address, factory: IProtocolFactory, tls: TLSOptions, timeout: float
+) -> Any:
+    """Connect over TCP, TLS or a UNIX socket."""
+    if not address.is_secure:
+        plain = await _endpoint(reactor, address, timeout)
+        return await _connected(reactor, plain.connect(factory), address, timeout)
+    verification = Verification(address, tls)
+    endpoint = wrapClientTLS(verification, await _endpoint(reactor, address, timeout), clock=reactor)
+    opening: Deferred[Any] = endpoint.connect(_HandshakeFactory(factory))
+    opening.addCallback(lambda protocol: protocol.completed)
+    try:
+        return await _connected(reactor, opening, address, timeout)
+    except NotDone:
+        if verification.refusal:
+            raise NotDone(verification.refusal) from None
+        raise
 
 
 def reason_of(failure: Failure) -> str:
@@ -177,7 +190,6 @@ def reason_of(failure: Failure) -> str:
         (ConnectionRefusedError, "connection refused"),
         (DNSLookupError, "the name has no address"),
         (NoRouteError, "network is unreachable"),
-        # Being cancelled is one (ConnectingCancelledError), and only the time limit cancels.
         ((UserError, DeferredTimeoutError), "no answer in time"),
     ):
         if isinstance(error, kind):
@@ -202,10 +214,7 @@ def _tls_reason(error: Exception) -> str:
 async def _endpoint(reactor: Any, address: Address, timeout: float) -> IStreamClientEndpoint:
     """The endpoint below TLS."""
     if address.port is None:
-        # Twisted raises TypeError in the reactor for a longer one.
-        if len(os.fsencode(address.path)) > _LONGEST_PATH:
-            raise NotDone(f"{address}: a path of a socket has at most {_LONGEST_PATH} bytes")
-        return UNIXClientEndpoint(reactor, address.path, timeout=timeout)
+        return UNIXClientEndpoint(reactor, path_of(address), timeout=timeout)
     host = address.host
     if "_" in host:
         # Containers have such names, and Twisted takes them for none.
@@ -216,11 +225,16 @@ async def _endpoint(reactor: Any, address: Address, timeout: float) -> IStreamCl
 async def _connected(reactor: Any, opening: Deferred[Any], address: Address, timeout: float) -> Any:
     from OpenSSL.SSL import Error
 
-    opening.addTimeout(timeout, reactor)
+    opening.addTimeout(timeout, reactor, _too_late)
     try:
         return await opening
     except (*_CANNOT_CONNECT, Error) as error:
         raise NotDone(f"{address}: {reason_of(Failure(error))}") from None
+
+
+def _too_late(value: object, seconds: float) -> NoReturn:
+    """What was cancelled fails in many ways, but there is one reason."""
+    raise DeferredTimeoutError(seconds)
 
 
 @implementer(IHandshakeListener)

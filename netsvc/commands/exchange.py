@@ -9,11 +9,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 from typing import Protocol as Shape
 
-from zope.interface import implementer
-
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IAddress, IPushProducer, ISSLTransport
+from twisted.internet.interfaces import IAddress, ISSLTransport
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
@@ -22,9 +20,13 @@ from netsvc.commands.arrivals import Arrivals
 from netsvc.commands.complaints import NotDone
 from netsvc.commands.datagram_exchange import datagram_exchange
 from netsvc.commands.dialing import TLSOptions, dial, half_close, reason_of
+from netsvc.commands.room import NOT_READ, WRITE_TIMEOUT, Room
 
 #: Seconds after which a connection that is closed is gone even if the peer has not read everything.
 _CLOSING = 30.0
+
+#: The same for a user who waits for the end: what can leave at once does.
+_IN_HASTE = 0.2
 
 
 class Exchange(Shape):
@@ -48,13 +50,23 @@ class Exchange(Shape):
     def finish(self) -> None:
         """Say that no more will be sent. What still arrives is shown."""
 
-    async def close(self) -> None:
-        """End it."""
+    async def close(self, seconds: float) -> bool:
+        """
+        End it.
+
+        @param seconds: how long the peer has to read what was sent.
+        @return: whether everything has left.
+        """
+        ...
 
 
 @asynccontextmanager
 async def exchange(
-    reactor: Any, address: Address, tls: TLSOptions, show: Callable[[bytes], None]
+    reactor: Any,
+    address: Address,
+    tls: TLSOptions,
+    show: Callable[[bytes], None],
+    patience: float = WRITE_TIMEOUT,
 ) -> AsyncIterator[Exchange]:
     """
     Open a conversation for the time of a with statement.
@@ -62,36 +74,44 @@ async def exchange(
     @param address: of any kind.
     @param tls: for ``tls`` addresses.
     @param show: gets every piece that arrives.
-    @raise NotDone: it cannot be opened.
+    @param patience: seconds in which the peer must have made room for more.
+    @raise NotDone: it cannot be opened, or not everything could be sent.
     """
     arrivals = Arrivals(reactor, show)
     opened: Exchange
     if address.is_datagram:
-        opened = await datagram_exchange(reactor, address, arrivals)
+        opened = await datagram_exchange(reactor, address, arrivals, patience)
     else:
-        opened = await dial(reactor, address, _Streams(reactor, address, arrivals), tls)
+        opened = await dial(reactor, address, _Streams(reactor, address, arrivals, patience), tls)
     try:
         yield opened
-    finally:
-        await opened.close()
+    except NotDone:
+        await opened.close(_CLOSING)
+        raise
+    except BaseException:
+        # Ctrl-C, or nobody reads our output.
+        await opened.close(_IN_HASTE)
+        raise
+    if not await opened.close(_CLOSING):
+        raise NotDone(f"{address}: {NOT_READ}")
 
 
-@implementer(IPushProducer)
 class StreamExchange(Protocol):
-    """An `Exchange` on a stream. It is its transport's producer, to learn when there is room."""
+    """An `Exchange` on a stream."""
 
     transport: Any
 
-    def __init__(self, reactor: Any, address: Address, arrivals: Arrivals) -> None:
+    def __init__(self, reactor: Any, address: Address, arrivals: Arrivals, patience: float) -> None:
         self._reactor = reactor
         self._address = address
+        self._patience = patience
         self.arrivals = arrivals
-        self._room: Deferred[None] | None = None
+        self._room: Room
         self._finished = False
         self._closed: Deferred[None] = Deferred()
 
     def connectionMade(self) -> None:
-        self.transport.registerProducer(self, True)
+        self._room = Room(self._reactor, self.transport, self._patience)
 
     def dataReceived(self, data: bytes) -> None:
         self.arrivals.note(data)
@@ -102,7 +122,7 @@ class StreamExchange(Protocol):
         if reason.check(ConnectionLost) and ISSLTransport.providedBy(self.transport):
             text = "the connection broke, or was closed without the close_notify of TLS"
         self.arrivals.note_end(text, broken)
-        self.resumeProducing()
+        self._room.stopProducing()
         self._closed.callback(None)
 
     async def send(self, data: bytes) -> None:
@@ -111,53 +131,47 @@ class StreamExchange(Protocol):
             raise NotDone(f"{self._address}: {self.arrivals.end} before everything was sent")
         self.arrivals.check()
         self.transport.write(data)
-        if self._room is not None:
-            await self._room
-            if self.arrivals.end is not None:
-                raise NotDone(f"{self._address}: {self.arrivals.end} before everything was sent")
+        if not await self._room.wait():
+            self.transport.abortConnection()
+            raise NotDone(f"{self._address}: {NOT_READ}")
+        if self.arrivals.end is not None:
+            raise NotDone(f"{self._address}: {self.arrivals.end} before everything was sent")
 
     def finish(self) -> None:
         """See `Exchange.finish`."""
         if not self._finished and self.arrivals.end is None:
             self._finished = True
-            # A transport with a producer would wait for more of it.
-            self.transport.unregisterProducer()
+            self._room.release()
             half_close(self.transport)
 
-    async def close(self) -> None:
+    async def close(self, seconds: float) -> bool:
         """See `Exchange.close`."""
         if self.arrivals.end is not None:
-            return
-        self.transport.unregisterProducer()
+            return True
+        self._room.release()
         self.transport.loseConnection()
         if ISSLTransport.providedBy(self.transport):
             # After our close_notify TLS would wait for the peer's, which need not come.
             below: Any = self.transport
             below.transport.loseConnection()
-        late = self._reactor.callLater(_CLOSING, self.transport.abortConnection)
+        late = self._reactor.callLater(seconds, self.transport.abortConnection)
         try:
             await self._closed
+        except CancelledError:
+            self.transport.abortConnection()
+            raise
         finally:
-            if late.active():
+            in_time: bool = late.active()
+            if in_time:
                 late.cancel()
-
-    def pauseProducing(self) -> None:
-        self._room = self._room or Deferred()
-
-    def resumeProducing(self) -> None:
-        room, self._room = self._room, None
-        if room is not None:
-            room.callback(None)
-
-    def stopProducing(self) -> None:
-        """The connection is lost; `connectionLost` says more."""
+        return in_time
 
 
 class _Streams(Factory[StreamExchange]):
     noisy = False
 
-    def __init__(self, reactor: Any, address: Address, arrivals: Arrivals) -> None:
-        self._arguments = (reactor, address, arrivals)
+    def __init__(self, reactor: Any, address: Address, arrivals: Arrivals, patience: float) -> None:
+        self._arguments = (reactor, address, arrivals, patience)
 
     def buildProtocol(self, addr: IAddress | None) -> StreamExchange:
         return StreamExchange(*self._arguments)

@@ -6,19 +6,20 @@ from typing import Any
 
 import click
 
-from netsvc.commands.address import STREAM_SCHEMES, Address, AddressType
+from netsvc.commands.address import SERVICE_SCHEMES, Address, AddressType
 from netsvc.commands.complaints import NotDone
 from netsvc.commands.dialing import TLSOptions, tls_options
 from netsvc.commands.exchange import exchange
+from netsvc.commands.positive import SECONDS
 from netsvc.commands.running import run
 from netsvc.commands.shown import Output, on_terminal
 
 
 @click.command("greet")
-@click.argument("address", type=AddressType(*STREAM_SCHEMES))
+@click.argument("address", type=AddressType(*SERVICE_SCHEMES))
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=SECONDS,
     default=5.0,
     show_default=True,
     metavar="SECONDS",

@@ -10,17 +10,15 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from zope.interface import implementer
-
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from netsvc.commands.address import Address
 from netsvc.commands.complaints import NotDone
 from netsvc.commands.dialing import TLSOptions, dial, half_close, reason_of
+from netsvc.commands.room import NOT_READ, Room
 
 #: Lines that may wait to be read before the server has to.
 _WAITING = 1024
@@ -40,9 +38,8 @@ async def open_lines(reactor: Any, address: Address, tls: TLSOptions, longest: i
     return stream
 
 
-@implementer(IPushProducer)
 class LineStream(Protocol):
-    """One connection. It is its transport's producer, to learn when there is room."""
+    """One connection."""
 
     transport: Any
 
@@ -61,7 +58,7 @@ class LineStream(Protocol):
         self._over = False
         self._problem: str | None = None
         self._reading: Deferred[None] | None = None
-        self._room: Deferred[None] | None = None
+        self._room: Room
         self._finished = False
         self._closing = False
         self._closed: Deferred[None] = Deferred()
@@ -98,18 +95,19 @@ class LineStream(Protocol):
 
         @param line: without its end.
         @return: when there is room for more.
+        @raise NotDone: the server does not read.
         """
         if not self._over:
             self.transport.write(line + b"\n")
-            if self._room is not None:
-                await self._room
+            if not await self._room.wait():
+                self.abort()
+                raise NotDone(f"{self._address}: {NOT_READ}")
 
     def finish(self) -> None:
         """Send nothing more; what the server still sends can be read."""
         if not self._over and not self._finished:
             self._finished = True
-            # A transport with a producer would wait for more of it.
-            self.transport.unregisterProducer()
+            self._room.release()
             half_close(self.transport)
 
     async def close(self) -> None:
@@ -117,8 +115,7 @@ class LineStream(Protocol):
         if self._over or self._closing:
             return
         self._closing = True
-        if not self._finished:
-            self.transport.unregisterProducer()
+        self._room.release()
         self.transport.loseConnection()
         call = self._reactor.callLater(_GOODBYE, self.transport.abortConnection)
         await self._closed
@@ -134,7 +131,7 @@ class LineStream(Protocol):
     # -- what the transport calls ------------------------------------------------------------------------
 
     def connectionMade(self) -> None:
-        self.transport.registerProducer(self, True)
+        self._room = Room(self._reactor, self.transport)
 
     def dataReceived(self, data: bytes) -> None:
         first, *others = data.split(b"\n")
@@ -154,19 +151,8 @@ class LineStream(Protocol):
         if self._size and self._problem is None:
             self._end_line()
         self._wake()
-        self.resumeProducing()
+        self._room.stopProducing()
         self._closed.callback(None)
-
-    def pauseProducing(self) -> None:
-        self._room = self._room or Deferred()
-
-    def resumeProducing(self) -> None:
-        room, self._room = self._room, None
-        if room is not None:
-            room.callback(None)
-
-    def stopProducing(self) -> None:
-        """The connection is lost; `connectionLost` says more."""
 
     def _add(self, part: bytes) -> None:
         self._parts.append(part)

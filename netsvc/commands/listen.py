@@ -10,6 +10,7 @@ import click
 from netsvc.commands.address import Address, AddressType
 from netsvc.commands.complaints import NotDone
 from netsvc.commands.listening import listen, open_sockets
+from netsvc.commands.positive import SECONDS
 from netsvc.commands.reception import Reception, Style
 from netsvc.commands.running import run
 from netsvc.commands.standard_output import write_line
@@ -19,11 +20,11 @@ NOTHING_CAME = "No connection between client and server"
 
 
 @click.command("listen")
-@click.argument("address", type=AddressType("tcp", "udp", "unix", "unix-datagram"))
+@click.argument("address", type=AddressType("tcp", "udp", "unix", "unix-datagram", lowest_port=0))
 @click.option("--count", type=click.IntRange(min=1), metavar="N", help="End after N messages.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=SECONDS,
     metavar="SECONDS",
     help="Wait no longer for a message.",
 )
@@ -60,7 +61,7 @@ def command(
     async def work(reactor: Any) -> None:
         payloads = _payloads(file)
         style = Style(as_json, as_hex)
-        opened = open_sockets(address)
+        opened = await open_sockets(reactor, address)
         reception = Reception(reactor, style, count, timeout, payloads, None if alone else click.echo)
         try:
             success = await listen(
@@ -71,6 +72,8 @@ def command(
         except OSError as error:
             raise NotDone(f"cannot write what arrived: {error.strerror or error}") from None
         if not success:
+            if reception.received:
+                raise NotDone(f"{reception.received} of {count} messages came")
             if alone or as_json:
                 click.echo(NOTHING_CAME, err=True)
             else:

@@ -5,6 +5,7 @@ for bursts, and read until enough has come.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from os import fsdecode
 from typing import Any
 
@@ -18,8 +19,9 @@ from twisted.python.failure import Failure
 from netsvc.commands.address import Address
 from netsvc.commands.complaints import NotDone, complain
 from netsvc.commands.datagrams import DatagramReader
+from netsvc.commands.naming import look_up
 from netsvc.commands.reception import Peer, Reception
-from netsvc.net.addresses import fold
+from netsvc.net.addresses import fold, parse
 from netsvc.net.binding import bindings_of
 from netsvc.net.machine import this_machine
 from netsvc.net.sockets import OpenSocket, close_sockets, open_where
@@ -29,6 +31,9 @@ from netsvc.settings import TLS, Limits, Net, SettingError
 
 #: Seconds that the last replies have to leave.
 GOODBYE = 2.0
+
+# What the daemon would call the option that named an address.
+_ORIGIN = "ADDRESS"
 
 
 @implementer(IHalfCloseableProtocol)
@@ -115,13 +120,19 @@ class Streams(Factory[Stream]):
             getattr(stream.transport, end)()
 
 
-def open_sockets(address: Address) -> list[OpenSocket]:
+async def open_sockets(reactor: Any, address: Address) -> list[OpenSocket]:
     """
     Open the sockets of an address, as the daemon would.
 
+    @param reactor: see `look_up`.
     @param address: its host may be a name: each of its addresses gets a socket.
     @raise NotDone: one of them cannot be opened.
     """
+    machine = this_machine()
+    if address.host and parse(address.host) is None:
+        # The machine would look for it here and now, and keep the reactor from everything else.
+        found = [one.address for one in await look_up(reactor, address.host, None)]
+        machine = replace(machine, resolve=lambda host: found)
     # A declaration with both sides, neither of which is ever made.
     service = NetService("listen", "", stream="none", datagram="none")
     try:
@@ -134,12 +145,14 @@ def open_sockets(address: Address) -> list[OpenSocket]:
                 limits=Limits(),
                 net=Net(),
                 tls=TLS(),
-                origin="ADDRESS",
-                machine=this_machine(),
+                origin=_ORIGIN,
+                machine=machine,
             )
         )
     except SettingError as error:
-        raise NotDone(str(error)) from None
+        # There is no option to name.
+        text = str(error).removeprefix(f"{_ORIGIN} ").replace(f" with {_ORIGIN}", "")
+        raise NotDone(text) from None
 
 
 async def listen(reactor: Any, opened: list[OpenSocket], reception: Reception, reply: bytes) -> bool:

@@ -32,6 +32,9 @@ class Course(Protocol):
     def is_over(self) -> bool:
         """Whether no more will leave."""
 
+    def time_is_over(self) -> None:
+        """The time for which messages were asked for is over."""
+
     def close(self) -> None:
         """Let no more leave."""
 
@@ -64,6 +67,10 @@ class ClosedLoop:
     def is_over(self) -> bool:
         """See `Course`."""
         return self._closed or self._left == 0
+
+    def time_is_over(self) -> None:
+        """See `Course`: nobody waits for one that has not left."""
+        self.close()
 
     def close(self) -> None:
         """See `Course`."""
@@ -127,6 +134,9 @@ class FixedRate:
         return self._due == self._total and not any(
             owed and flow.alive() for owed, flow in zip(self._owed, self._flows, strict=True)
         )
+
+    def time_is_over(self) -> None:
+        """See `Course`: what has become due may still leave, late."""
 
     def close(self) -> None:
         """See `Course`."""

@@ -11,7 +11,7 @@ from itertools import count, islice
 from time import perf_counter_ns
 from typing import Protocol
 
-from netsvc.commands.loadmessage import Differs, Messages, answered_number
+from netsvc.commands.loadmessage import Differs, Messages, check_answer, number_answered
 from netsvc.commands.loadstream import Freed
 from netsvc.commands.loadtally import Tally
 
@@ -122,7 +122,10 @@ class DatagramFlow:
         if expired and self._freed is not None:
             self._freed(self, expired, now)
 
-    def finish(self, waited: bool) -> None:
+    def judge(self) -> None:
+        """See `Flow`: a datagram is whole."""
+
+    def finish(self) -> None:
         """See `Flow`."""
         if self._open:
             self._open = False
@@ -144,25 +147,42 @@ class DatagramFlow:
         tally.last = now
         try:
             number = self._number_answered(datagram)
-            time = self._times.pop(number)
         except ValueError:
             tally.unexpected += 1
+            return
+        try:
+            if self._expect != "any":
+                check_answer(self._expect, self._messages, number, datagram)
         except Differs as difference:
             tally.differs(difference)
-        except KeyError:
+            self._take_differing(number, now)
+            return
+        time = self._times.pop(number, None)
+        if time is None:
             self._came_too_often_or_late(number)
+            return
+        tally.latencies.fresh.append(now - time)
+        if number < self._highest:
+            tally.reordered += 1
         else:
-            tally.latencies.fresh.append(now - time)
-            _remember(self._answered, number)
-            if number < self._highest:
-                tally.reordered += 1
-            else:
-                self._highest = number
-            if self._freed is not None:
-                self._freed(self, 1, now)
+            self._highest = number
+        self._answer(number, now)
+
+    def _take_differing(self, number: int, now: int) -> None:
+        """A message whose answer differs waits for no other, and is not lost."""
+        if self._times.pop(number, None) is not None:
+            self._answer(number, now)
+        elif number in self._given_up:
+            self._unlose(number)
+
+    def _answer(self, number: int, now: int) -> None:
+        _remember(self._answered, number)
+        if self._freed is not None:
+            self._freed(self, 1, now)
 
     def _refused(self) -> None:
         self._tally.refused += 1
+        self._tally.last_refused = self._clock()
 
     def _drained(self) -> None:
         if self._open and self._freed is not None:
@@ -170,21 +190,24 @@ class DatagramFlow:
 
     def _number_answered(self, datagram: bytes) -> int:
         if self._expect != "any":
-            return answered_number(self._expect, self._messages, datagram)
+            return number_answered(self._expect, self._messages, datagram)
         for number in islice(self._times, 1):
             return number
         raise ValueError
 
     def _came_too_often_or_late(self, number: int) -> None:
         if number in self._given_up:
-            del self._given_up[number]
-            _remember(self._answered, number)
+            self._unlose(number)
             self._tally.late += 1
-            self._tally.lost -= 1
         elif number in self._answered:
             self._tally.duplicated += 1
         else:
             self._tally.unexpected += 1
+
+    def _unlose(self, number: int) -> None:
+        del self._given_up[number]
+        _remember(self._answered, number)
+        self._tally.lost -= 1
 
 
 def _remember(numbers: OrderedDict[int, None], number: int) -> None:

@@ -125,16 +125,16 @@ class EchoAnswers:
 
 
 class SuffixAnswers:
-    """Answers that end with the message; what stands before it is short."""
+    """
+    Answers that end with the message; what stands before it is short.
 
-    def __init__(self, make: Callable[[int], bytes], one_by_one: bool) -> None:
-        """
-        @param make: takes 0, 1, 2, …, returns what is sent then.
-        @param one_by_one: no message is sent before the last is answered. Then an answer ends where the
-            stream so far does, and a message may be so short that what stands before it could contain it.
-        """
+    No message is sent before the last is answered. So an answer ends where the stream so far does, and a
+    message may be so short that what stands before it could contain it.
+    """
+
+    def __init__(self, make: Callable[[int], bytes]) -> None:
+        """@param make: takes 0, 1, 2, …, returns what is sent then."""
         self._make = make
-        self._one_by_one = one_by_one
         self._number = 0
         self._expected = make(0)
         self._buffer = bytearray()
@@ -146,10 +146,36 @@ class SuffixAnswers:
         if not self._buffer and data.endswith(expected) and len(data) <= LONGEST_PREFIX + len(expected):
             self._next()
             return 1
+        self._buffer += data
+        answered = self._search()
+        if len(self._buffer) > LONGEST_PREFIX + len(self._expected):
+            raise Differs(self._expected, bytes(self._buffer))
+        return answered
+
+    def rest(self) -> bytes:
+        """See `Answers`."""
+        return bytes(self._buffer)
+
+    def _search(self) -> int:
+        """Take the answers from the buffer, and count them."""
+        if not self._buffer.endswith(self._expected):
+            return 0
+        if len(self._buffer) > LONGEST_PREFIX + len(self._expected):
+            return 0
+        self._buffer.clear()
+        self._next()
+        return 1
+
+    def _next(self) -> None:
+        self._number += 1
+        self._expected = self._make(self._number)
+
+
+class SeveralSuffixAnswers(SuffixAnswers):
+    """The same where several messages wait for their answers, which then stand one behind the other."""
+
+    def _search(self) -> int:
         buffer = self._buffer
-        buffer += data
-        if self._one_by_one:
-            return self._feed_one()
         answered = start = 0
         while len(buffer) - start >= len(self._expected):
             found = buffer.find(self._expected, start, start + LONGEST_PREFIX + len(self._expected))
@@ -159,31 +185,7 @@ class SuffixAnswers:
             answered += 1
             self._next()
         del buffer[:start]
-        self._check()
         return answered
-
-    def rest(self) -> bytes:
-        """See `Answers`."""
-        return bytes(self._buffer)
-
-    def _feed_one(self) -> int:
-        if self._buffer.endswith(self._expected) and self._short_enough():
-            self._buffer.clear()
-            self._next()
-            return 1
-        self._check()
-        return 0
-
-    def _check(self) -> None:
-        if not self._short_enough():
-            raise Differs(self._expected, bytes(self._buffer))
-
-    def _short_enough(self) -> bool:
-        return len(self._buffer) <= LONGEST_PREFIX + len(self._expected)
-
-    def _next(self) -> None:
-        self._number += 1
-        self._expected = self._make(self._number)
 
 
 class AnyAnswers:
@@ -198,32 +200,43 @@ class AnyAnswers:
         return b""
 
 
-def answers_in_stream(expect: str, make: Callable[[int], bytes], one_by_one: bool) -> Answers:
+def answers_in_stream(expect: str, make: Callable[[int], bytes], depth: int) -> Answers:
     """
     What finds the answers that are expected.
 
     @param expect: ``echo``, ``suffix`` or ``any``.
     @param make: see `EchoAnswers`.
-    @param one_by_one: see `SuffixAnswers`.
+    @param depth: how many messages may wait for an answer.
     """
     if expect == "echo":
         return EchoAnswers(make)
     if expect == "suffix":
-        return SuffixAnswers(make, one_by_one)
+        return SuffixAnswers(make) if depth == 1 else SeveralSuffixAnswers(make)
     return AnyAnswers()
 
 
-def answered_number(expect: str, messages: Messages, data: bytes) -> int:
+def number_answered(expect: str, messages: Messages, data: bytes) -> int:
     """
-    The number of the message that a datagram answers.
+    The number of the message that a datagram says to answer.
 
     @param expect: ``echo`` or ``suffix``.
-    @raise ValueError: it answers none that could have been sent.
-    @raise Differs: it has the number of one, and is another.
+    @raise ValueError: it has none.
     """
-    message = data if expect == "echo" else data[-messages.size :]
-    number = messages.number_in(message)
+    return messages.number_in(_answer_in(expect, messages, data))
+
+
+def check_answer(expect: str, messages: Messages, number: int, data: bytes) -> None:
+    """
+    Compare a datagram with the message that it says to answer.
+
+    @param number: of `number_answered`.
+    @raise Differs: it is another.
+    """
+    message = _answer_in(expect, messages, data)
     expected = messages.make(number)
     if message != expected or len(data) - len(message) > LONGEST_PREFIX:
         raise Differs(expected, data)
-    return number
+
+
+def _answer_in(expect: str, messages: Messages, data: bytes) -> bytes:
+    return data if expect == "echo" else data[-messages.size :]

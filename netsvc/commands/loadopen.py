@@ -8,14 +8,14 @@ from typing import Any
 from twisted.internet.defer import Deferred, DeferredSemaphore, FirstError, gatherResults
 from twisted.internet.protocol import Factory
 
-from netsvc.commands.address import Address
 from netsvc.commands.complaints import NotDone
 from netsvc.commands.datagram_socket import connected_to, find_peer
-from netsvc.commands.dialing import TLSOptions, dial
+from netsvc.commands.dialing import dial
 from netsvc.commands.loaddatagrams import DatagramFlow
 from netsvc.commands.loadmessage import Messages
+from netsvc.commands.loadplan import Plan
 from netsvc.commands.loadsocket import ConnectedSocket
-from netsvc.commands.loadstream import StreamFlow
+from netsvc.commands.loadstream import DirectStreamFlow, StreamFlow
 from netsvc.commands.loadtally import Tally
 
 #: Connections that are being opened at the same time; a server's backlog may be as short as this.
@@ -25,32 +25,23 @@ AT_ONCE = 50
 _OTHERS = 64
 
 
-async def open_streams(
-    reactor: Any,
-    address: Address,
-    tls: TLSOptions,
-    number: int,
-    messages: Messages,
-    depth: int,
-    expect: str,
-    tally: Tally,
-) -> list[StreamFlow]:
+async def open_streams(reactor: Any, plan: Plan, tally: Tally) -> list[StreamFlow]:
     """
-    Connect so many times.
+    Open the connections of a load.
 
-    @param depth: see `StreamFlow`, as the others that are not `dial`'s.
     @raise NotDone: one of them could not be connected.
     """
-    _make_room(number)
-    at_once = address.scheme != "tls"
-    factory = Factory.forProtocol(lambda: StreamFlow(messages, depth, expect, tally, at_once))
+    _make_room(plan.connections)
+    messages = Messages(plan.size)
+    kind = StreamFlow if plan.address.scheme == "tls" else DirectStreamFlow
+    factory = Factory.forProtocol(lambda: kind(messages, plan.depth, plan.expect, tally))
     factory.noisy = False
     # The first alone: what is wrong with it is wrong with all.
-    first = await dial(reactor, address, factory, tls)
+    first = await dial(reactor, plan.address, factory, plan.tls)
     turns = DeferredSemaphore(AT_ONCE)
     opening: list[Deferred[StreamFlow]] = [
-        turns.run(lambda: Deferred.fromCoroutine(dial(reactor, address, factory, tls)))
-        for _ in range(number - 1)
+        turns.run(lambda: Deferred.fromCoroutine(dial(reactor, plan.address, factory, plan.tls)))
+        for _ in range(plan.connections - 1)
     ]
     try:
         return [first, *await gatherResults(opening, consumeErrors=True)]
@@ -58,32 +49,23 @@ async def open_streams(
         raise error.subFailure.value or error from None
 
 
-async def open_datagrams(
-    reactor: Any,
-    address: Address,
-    number: int,
-    messages: Messages,
-    depth: int,
-    expect: str,
-    tally: Tally,
-    timeout: float,
-) -> list[DatagramFlow]:
+async def open_datagrams(reactor: Any, plan: Plan, tally: Tally) -> list[DatagramFlow]:
     """
-    Open so many sockets, each for the first address that the name has.
+    Open the sockets of a load, each for the first address that the name has.
 
-    @param timeout: see `DatagramFlow`.
     @raise NotDone: the name has none, or the system refused a socket.
     """
-    _make_room(number)
-    peer = await find_peer(reactor, address)
+    _make_room(plan.connections)
+    messages = Messages(plan.size)
+    peer = await find_peer(reactor, plan.address)
     flows: list[DatagramFlow] = []
     try:
-        for _ in range(number):
-            opened = ConnectedSocket(reactor, connected_to(peer, address))
-            flows.append(DatagramFlow(opened, messages, depth, expect, tally, timeout))
+        for _ in range(plan.connections):
+            opened = ConnectedSocket(reactor, connected_to(peer, plan.address))
+            flows.append(DatagramFlow(opened, messages, plan.depth, plan.expect, tally, plan.timeout))
     except NotDone:
         for flow in flows:
-            flow.finish(False)
+            flow.finish()
         raise
     return flows
 

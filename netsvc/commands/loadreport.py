@@ -9,6 +9,7 @@ from itertools import takewhile
 from typing import Any
 
 from netsvc.commands.loadmessage import DIGITS, Differs
+from netsvc.commands.loadplan import Plan
 from netsvc.commands.loadtally import Latencies, Tally
 
 #: From this part of a core on, more of the latency is this process's than one would like to know.
@@ -31,27 +32,15 @@ class Result:
     """
     A run and what it was.
 
-    @ivar address: where the load went.
-    @ivar datagrams: whether each message was a datagram.
-    @ivar connections: how many, or sockets.
-    @ivar depth: messages that could wait for an answer on each.
-    @ivar rate: messages a second that were to leave; None in a closed loop.
-    @ivar size: bytes of a message.
-    @ivar expect: which answers were right.
-    @ivar elapsed: seconds.
-    @ivar busy: see `netsvc.commands.loadrun.Run`.
+    @ivar plan: what was asked for.
+    @ivar elapsed: seconds, see `netsvc.commands.loadrun.Run`.
+    @ivar busy: see there.
     @ivar unsent: messages whose time had come and that could not leave.
     @ivar dropped: datagrams that this machine dropped because this process did not read them in time.
     @ivar tally: the counts.
     """
 
-    address: str
-    datagrams: bool
-    connections: int
-    depth: int
-    rate: float | None
-    size: int
-    expect: str
+    plan: Plan
     elapsed: float
     busy: float
     unsent: int
@@ -74,6 +63,11 @@ class Result:
         return self.answered / self.elapsed if self.elapsed else 0.0
 
     @property
+    def bytes_sent(self) -> int:
+        """Bytes of the messages that left."""
+        return self.tally.sent * self.plan.size
+
+    @property
     def client_was_the_limit(self) -> bool:
         """Whether this process could hardly do more, so that the server may be faster than it seems."""
         return self.busy >= BUSY
@@ -86,12 +80,17 @@ def faults(result: Result) -> list[str]:
     if tally.differing:
         answers = "answer differs" if tally.differing == 1 else "answers differ"
         lines.append(f"{tally.differing} {answers} from what was sent{_first(tally.difference)}")
+    if tally.unasked:
+        ended = f"{tally.unasked} of {result.plan.connections} connections were ended"
+        lines.append(f"{ended}: {_some(tally.first_unasked, 0)} came where nothing had been asked")
     for reason, count in tally.broken.most_common():
-        lines.append(f"{count} of {result.connections} connections were lost: {reason}")
+        lines.append(f"{count} of {result.plan.connections} connections were lost: {reason}")
     if not result.answered:
         said = ": nobody receives there" if tally.refused else ""
-        lines.append(f"{result.address}: none of {tally.sent} messages was answered{said}")
-    elif not result.datagrams and result.unanswered and not tally.broken:
+        lines.append(f"{result.plan.address}: none of {tally.sent} messages was answered{said}")
+    elif tally.refused:
+        lines.append(f"{result.plan.address}: {_gone(tally)}")
+    elif not result.plan.address.is_datagram and result.unanswered and not tally.broken:
         lines.append(f"{result.unanswered} of {tally.sent} messages were not answered")
     if result.unsent and result.answered:
         lines.append(f"{result.unsent} messages could not leave: the server does not take that many")
@@ -108,9 +107,10 @@ def as_text(result: Result, blocks: bool) -> Iterator[str]:
     yield _what(result)
     yield (
         f"answered   {latencies.count:,} of {tally.sent:,} in {result.elapsed:.2f} s: "
-        f"{result.per_second:,.0f} messages/s, {_bytes_a_second(result)} each way"
+        f"{result.per_second:,.0f} messages/s, {_bytes_a_second(result, result.bytes_sent)} sent, "
+        f"{_bytes_a_second(result, tally.received)} received"
     )
-    if result.datagrams:
+    if result.plan.address.is_datagram:
         yield _datagrams(result)
     if latencies.count:
         yield f"latency    {_times(latencies)}"
@@ -122,12 +122,12 @@ def as_json(result: Result) -> dict[str, Any]:
     """The report, for programs; times in microseconds."""
     tally = result.tally
     found: dict[str, Any] = {
-        "address": result.address,
-        "connections": result.connections,
-        "depth": result.depth,
-        "rate": result.rate,
-        "size": result.size,
-        "expect": result.expect,
+        "address": str(result.plan.address),
+        "connections": result.plan.connections,
+        "depth": result.plan.depth,
+        "rate": result.plan.rate,
+        "size": result.plan.size,
+        "expect": result.plan.expect,
         "seconds": round(result.elapsed, 6),
         "sent": tally.sent,
         "answered": result.answered,
@@ -135,19 +135,21 @@ def as_json(result: Result) -> dict[str, Any]:
         "differing": tally.differing,
         "broken": dict(tally.broken),
         "messages_per_second": round(result.per_second, 1),
+        "bytes_sent": result.bytes_sent,
         "bytes_received": tally.received,
         "latency_us": _summary(tally.latencies),
         "client": {"busy": round(result.busy, 3), "was_the_limit": result.client_was_the_limit},
         "faults": faults(result),
         "distribution_us": tally.latencies.recorded(),
     }
-    if result.datagrams:
-        for name in ("lost", "late", "duplicated", "reordered", "unexpected"):
+    if result.plan.address.is_datagram:
+        for name in ("lost", "late", "duplicated", "reordered", "unexpected", "refused"):
             found[name] = getattr(tally, name)
         found["dropped_by_client"] = result.dropped
     else:
         found["unanswered"] = result.unanswered
-    if result.rate is not None:
+        found["unasked"] = tally.unasked
+    if result.plan.rate is not None:
         found["left_late_us"] = _summary(tally.lateness)
     if tally.difference is not None:
         # Bytes that are no text are escaped as in a Python literal.
@@ -194,13 +196,13 @@ def bins(recorded: list[tuple[int, int]], number: int) -> list[tuple[int, int]]:
 
 
 def _what(result: Result) -> str:
-    kind = "socket" if result.datagrams else "connection"
-    flows = f"{result.connections} {kind}{'s' * (result.connections != 1)}"
-    if result.rate is None:
-        course = f"closed loop of {result.depth} on each"
+    kind = "socket" if result.plan.address.is_datagram else "connection"
+    flows = f"{result.plan.connections} {kind}{'s' * (result.plan.connections != 1)}"
+    if result.plan.rate is None:
+        course = f"closed loop of {result.plan.depth} on each"
     else:
-        course = f"{result.rate:,.15g} messages/s"
-    return f"{result.address}: {flows}, {course}, {result.size} bytes"
+        course = f"{result.plan.rate:,.15g} messages/s"
+    return f"{result.plan.address}: {flows}, {course}, {result.plan.size} bytes"
 
 
 def _datagrams(result: Result) -> str:
@@ -269,12 +271,17 @@ def _summary(latencies: Latencies) -> dict[str, float]:
     }
 
 
+def _gone(tally: Tally) -> str:
+    times = f"({tally.refused} datagrams were refused)"
+    if tally.last_refused > tally.last:
+        return f"nobody receives there any more {times}"
+    return f"for a time nobody received there {times}"
+
+
 def _first(difference: Differs | None) -> str:
     if difference is None:
         return ""
     expected, came = difference.expected, difference.came
-    if not expected:
-        return f"; {_some(came, 0)} came where nothing had been asked"
     # Behind what stands before the message, if anything can and it is found.
     begin = max(came.find(expected[:DIGITS]), 0) if len(came) > len(expected) else 0
     same = sum(
@@ -288,8 +295,8 @@ def _some(data: bytes, place: int) -> str:
     return repr(data[place : place + _SHOWN]) + " and more" * (len(data) > place + _SHOWN)
 
 
-def _bytes_a_second(result: Result) -> str:
-    number = result.per_second * result.size
+def _bytes_a_second(result: Result, total: int) -> str:
+    number = total / result.elapsed if result.elapsed else 0.0
     for unit, size in (("GB/s", 1e9), ("MB/s", 1e6), ("kB/s", 1e3)):
         if number >= size:
             return f"{_three_digits(number / size)} {unit}"

@@ -21,7 +21,8 @@ class Run:
     """
     A run.
 
-    @ivar elapsed: seconds from its begin until the last answer; until its end if there was none.
+    @ivar elapsed: seconds that the answers took: from its begin until the last one, but no less than what
+        was asked for; until its end if there was no answer, or the course could not be run through.
     @ivar busy: which part of one processor core this process used while messages left, 1.0 being all of it.
     """
 
@@ -41,7 +42,8 @@ class Run:
         @param flows: open.
         @param course: when messages leave.
         @param tally: where the flows count.
-        @param patience: seconds without anything coming, while something should, after which the run is over.
+        @param patience: seconds without anything coming, while something should, and seconds behind the time
+            that was asked for, after which the run is over.
         @param looked: called regularly with the seconds since the begin.
         @param clock: nanoseconds.
         @param processor: seconds of processor time that this process has used.
@@ -54,7 +56,7 @@ class Run:
         self._looked = looked
         self._clock = clock
         self._processor = processor
-        self._begun = self._quiet_since = 0
+        self._begun = self._quiet_since = self._asked = 0
         self._processor_begun = 0.0
         self._received = 0
         self._finished: Deferred[None] = Deferred(lambda _: None)
@@ -65,28 +67,32 @@ class Run:
         """
         Run until it is over. When it is cancelled, what was counted stays.
 
-        @param seconds: when the course is closed; None lets it end by itself.
+        @param seconds: the time that was asked for; None lets the course end by itself.
         """
+        self._asked = round((seconds or 0.0) * 1e9)
         for number, flow in enumerate(self._flows):
             flow.place(number, len(self._flows), self._course.freed)
         self._processor_begun = self._processor()
         self._begun = self._quiet_since = self._clock()
         self._course.begin(self._flows, self._begun)
-        closing = None if seconds is None else self._reactor.callLater(seconds, self._course.close)
+        ending = []
+        if seconds is not None:
+            ending.append(self._reactor.callLater(seconds, self._course.time_is_over))
+            ending.append(self._reactor.callLater(seconds + self._patience / 1e9, self._finish))
         looking = LoopingCall(self._look)
         looking.clock = self._reactor
         looking.start(LOOK, now=False).addErrback(self._finished.errback)
-        waited = False
         try:
             await self._finished
-            waited = True
+            for flow in self._flows:
+                flow.judge()
         finally:
-            self._course.close()
             if looking.running:
                 looking.stop()
-            if closing is not None and closing.active():
-                closing.cancel()
-            self._end(waited)
+            for call in ending:
+                if call.active():
+                    call.cancel()
+            self._end()
 
     def _look(self) -> None:
         now = self._clock()
@@ -105,15 +111,23 @@ class Run:
             (over and not under_way)
             or now - self._quiet_since > self._patience
             or not any(flow.alive() for flow in self._flows)
-        ) and not self._finished.called:
+        ):
+            self._finish()
+
+    def _finish(self) -> None:
+        if not self._finished.called:
             self._finished.callback(None)
 
-    def _end(self, waited: bool) -> None:
+    def _end(self) -> None:
         now = self._clock()
         self._note_busy(now)
-        self.elapsed = ((self._tally.last or now) - self._begun) / 1e9
+        until = now
+        if self._course.is_over() and self._tally.last:
+            until = max(self._tally.last, min(self._begun + self._asked, now))
+        self.elapsed = (until - self._begun) / 1e9
+        self._course.close()
         for flow in self._flows:
-            flow.finish(waited)
+            flow.finish()
         self._tally.latencies.settle()
         self._tally.lateness.settle()
 

@@ -50,12 +50,11 @@ class Flow(Protocol):
     def expire(self, now: int) -> None:
         """Give up what has waited too long, where that is known to be lost."""
 
-    def finish(self, waited: bool) -> None:
-        """
-        End it: count what is left, and close.
+    def judge(self) -> None:
+        """Nothing more comes, however long one waits: count what came and is the begin of no answer."""
 
-        @param waited: nothing more comes, however long one waits.
-        """
+    def finish(self) -> None:
+        """End it: count what is left as lost, where that is known, and close."""
 
 
 #: Called with a flow, how many messages of it have been answered, and the time.
@@ -74,7 +73,6 @@ class StreamFlow(StreamProtocol):
         depth: int,
         expect: str,
         tally: Tally,
-        at_once: bool = False,
         clock: Callable[[], int] = perf_counter_ns,
     ) -> None:
         """
@@ -82,15 +80,12 @@ class StreamFlow(StreamProtocol):
         @param depth: messages that may wait for an answer.
         @param expect: see `answers_in_stream`.
         @param tally: where to count.
-        @param at_once: the transport is a plain socket's and has Twisted's ``writeSomeData``: tried first, it
-            saves a turn of the reactor for each message.
         @param clock: nanoseconds.
         """
         self._messages = messages
         self._depth = depth
         self._expect = expect
         self._tally = tally
-        self._at_once = at_once
         self._clock = clock
         self._times: deque[int] = deque()
         self._open = True
@@ -108,7 +103,7 @@ class StreamFlow(StreamProtocol):
         self._number, self._step, self._freed = first, step, freed
         make = self._messages.make
         self._answers = answers_in_stream(
-            self._expect, lambda number: make(first + number * step), self._depth == 1
+            self._expect, lambda number: make(first + number * step), self._depth
         )
 
     def send(self, times: list[int]) -> None:
@@ -119,14 +114,7 @@ class StreamFlow(StreamProtocol):
             self._number += self._step
         else:
             data = b"".join(self._make_next() for _ in times)
-        if self._at_once:
-            sent = self.transport.writeSomeData(data)
-            if sent == len(data):
-                return
-            # From now on what does not fit waits in the transport, and must not be overtaken.
-            self._at_once = False
-            data = data[sent:] if isinstance(sent, int) else data
-        self.transport.write(data)
+        self._write(data)
 
     def room(self) -> int:
         return self._depth - len(self._times) if self._open and not self._paused else 0
@@ -140,14 +128,14 @@ class StreamFlow(StreamProtocol):
     def expire(self, now: int) -> None:
         """A stream loses nothing but all."""
 
-    def finish(self, waited: bool) -> None:
-        if not self._open:
-            return
-        self._open = False
-        rest = self._answers.rest() if waited and self._times else b""
-        if rest:
+    def judge(self) -> None:
+        if self._open and self._times and (rest := self._answers.rest()):
             self._tally.differs(Differs(self._messages.make(self._number_waited_for()), rest))
-        self.transport.abortConnection()
+
+    def finish(self) -> None:
+        if self._open:
+            self._open = False
+            self.transport.abortConnection()
 
     def dataReceived(self, data: bytes) -> None:
         now = self._clock()
@@ -156,23 +144,27 @@ class StreamFlow(StreamProtocol):
         self._tally.received += len(data)
         self._tally.last = now
         times = self._times
-        try:
-            if self._freed is None:
-                raise Differs(b"", data)
-            answered = self._answers.feed(data)
-            if answered > len(times):
-                raise Differs(b"", data)
-        except Differs as difference:
-            self._tally.differs(difference)
-            self._open = False
-            self.transport.abortConnection()
+        if self._freed is None:
+            self._end_unasked(data)
             return
-        if answered == 1:
+        try:
+            answered = self._answers.feed(data)
+        except Differs as difference:
+            if times:
+                self._tally.differs(difference)
+                self.finish()
+            else:
+                self._end_unasked(data)
+            return
+        asked = min(answered, len(times))
+        if asked == 1:
             self._tally.latencies.fresh.append(now - times.popleft())
-            self._freed(self, 1, now)
-        elif answered:
-            self._tally.latencies.fresh += [now - times.popleft() for _ in range(answered)]
-            self._freed(self, answered, now)
+        elif asked:
+            self._tally.latencies.fresh += [now - times.popleft() for _ in range(asked)]
+        if answered > asked:
+            self._end_unasked(data)
+        elif asked:
+            self._freed(self, asked, now)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self._open:
@@ -193,6 +185,14 @@ class StreamFlow(StreamProtocol):
         """See `IPushProducer`."""
         self._paused = True
 
+    def _write(self, data: bytes) -> None:
+        self.transport.write(data)
+
+    def _end_unasked(self, data: bytes) -> None:
+        self._tally.unasked += 1
+        self._tally.first_unasked = self._tally.first_unasked or data
+        self.finish()
+
     def _make_next(self) -> bytes:
         data = self._messages.make(self._number)
         self._number += self._step
@@ -200,3 +200,22 @@ class StreamFlow(StreamProtocol):
 
     def _number_waited_for(self) -> int:
         return self._number - len(self._times) * self._step
+
+
+class DirectStreamFlow(StreamFlow):
+    """
+    The same over a plain socket's transport, which has Twisted's ``writeSomeData``: tried first, it saves a
+    turn of the reactor for each message.
+    """
+
+    _direct = True
+
+    def _write(self, data: bytes) -> None:
+        if self._direct:
+            sent = self.transport.writeSomeData(data)
+            if sent == len(data):
+                return
+            # From now on what does not fit waits in the transport, and must not be overtaken.
+            self._direct = False
+            data = data[sent:] if isinstance(sent, int) else data
+        self.transport.write(data)

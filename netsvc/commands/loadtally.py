@@ -79,9 +79,12 @@ class Tally:
     @ivar duplicated: answers that came once more.
     @ivar reordered: answers with a number below one that came before (RFC 4737 section 3.3).
     @ivar unexpected: datagrams that answer nothing.
+    @ivar unasked: connections that were ended because more came than had been asked for.
+    @ivar first_unasked: what came on the first of those.
     @ivar differing: answers that are not what was sent.
     @ivar difference: the first of those.
     @ivar refused: how often the system said that nobody receives our datagrams.
+    @ivar last_refused: when it last did, as `last`.
     @ivar broken: connections that were lost before the end, with the reasons and how often each.
     """
 
@@ -95,9 +98,12 @@ class Tally:
     duplicated: int = 0
     reordered: int = 0
     unexpected: int = 0
+    unasked: int = 0
+    first_unasked: bytes = b""
     differing: int = 0
     difference: Differs | None = None
     refused: int = 0
+    last_refused: int = 0
     broken: Counter[str] = field(default_factory=Counter)
 
     def differs(self, difference: Differs) -> None:

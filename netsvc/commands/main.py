@@ -17,6 +17,7 @@ import click
 
 from netsvc import __version__
 from netsvc.commands.complaints import complain
+from netsvc.commands.inert import inert
 from netsvc.commands.standard_output import close_output, open_standard_streams
 
 #: What there is, in the order of the help, with the line that the help has for it.
@@ -30,6 +31,8 @@ COMMANDS: Mapping[str, str] = {
     "greet": "Connect and print the greeting.",
     "resolve": "Show the addresses that a connection would use.",
     "chat": "Join a chat room.",
+    "tail": "Show the timeline as it happens.",
+    "wait": "Wait until something has happened, for scripts.",
     "bench": "Put load on a service and measure the answers.",
     "services": "Show the installed services and their settings.",
     "certs": "Make a private authority and certificates.",
@@ -60,6 +63,11 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except KeyboardInterrupt:
             raise SystemExit(_INTERRUPTED) from None
+        except click.UsageError as error:
+            if inert(error.message) == error.message:
+                raise
+            # What the user typed acts on the terminal no more than what a peer sent.
+            raise click.UsageError(inert(error.format_message()), error.ctx) from None
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names, as the help lists them."""
@@ -101,5 +109,6 @@ def main() -> None:
     Small network services, and a client for each.
 
     An ADDRESS is HOST:PORT (TCP) or a URL: tcp://HOST:PORT, tls://HOST:PORT, udp://HOST:PORT, unix:///PATH,
-    unix-datagram:///PATH. Exit status: 0, 1 if it did not happen, 2 for wrong usage.
+    unix-datagram:///PATH, ws://HOST:PORT/PATH, wss://HOST:PORT/PATH. Exit status: 0, 1 if it did not
+    happen, 2 for wrong usage.
     """

@@ -19,7 +19,7 @@ EOLS: Mapping[str, bytes] = {"none": b"", "lf": b"\n", "crlf": b"\r\n"}
 _PIECE = 1 << 16
 
 #: Bytes that are read of what must be one datagram: more than any can carry.
-_DATAGRAM = 1 << 20
+_DATAGRAM = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -32,31 +32,36 @@ class Message:
     """
 
     data: bytes = b""
-    file: str = ""
+    file: str | None = None
 
-    async def pieces(self, reactor: Any, whole: bool) -> AsyncIterator[bytes]:
+    async def pieces(self, reactor: Any) -> AsyncIterator[bytes]:
         """
-        The bytes of the message.
+        The bytes of the message, as they are read; an empty one has no piece.
 
         @param reactor: reads standard input.
-        @param whole: all in one piece, empty or not; cut where it is longer than any datagram.
         @raise NotDone: they cannot be read.
         """
-        pieces = self._read(reactor)
-        if not whole:
-            async for piece in pieces:
-                if piece:
-                    yield piece
-            return
+        async for piece in self._read(reactor):
+            if piece:
+                yield piece
+
+    async def whole(self, reactor: Any) -> bytes:
+        """
+        The bytes of the message, as one datagram has them.
+
+        @param reactor: reads standard input.
+        @raise NotDone: they cannot be read, or are more than a datagram can carry.
+        """
         data = bytearray()
-        async for piece in pieces:
+        async for piece in self._read(reactor):
             data += piece
             if len(data) > _DATAGRAM:
-                break
-        yield bytes(data)
+                name = self.file or "a message"
+                raise NotDone(f"{name}: more than {_DATAGRAM} bytes; no datagram carries that")
+        return bytes(data)
 
     async def _read(self, reactor: Any) -> AsyncIterator[bytes]:
-        if not self.file:
+        if self.file is None:
             yield self.data
         elif self.file == "-":
             given = StandardInput(reactor)
@@ -68,7 +73,8 @@ class Message:
                     while piece := opened.read(_PIECE):
                         yield piece
             except OSError as error:
-                raise NotDone(f"{self.file}: {(error.strerror or str(error)).lower()}") from None
+                shown = self.file or "''"
+                raise NotDone(f"{shown}: {(error.strerror or str(error)).lower()}") from None
 
 
 def messages_of(texts: Sequence[str], files: Sequence[str], in_hex: bool, eol: bytes) -> list[Message]:

@@ -48,6 +48,7 @@ class Reception:
     """
     What has come so far, and when it is enough.
 
+    @ivar received: how many messages have come.
     @ivar done: fires when enough has come or no more is waited for; with whether that is a success.
     """
 
@@ -71,7 +72,7 @@ class Reception:
         self.done: Deferred[bool] = Deferred()
         self._style = style
         self._count = count
-        self._received = 0
+        self.received = 0
         self._payloads = payloads
         self._lines = lines
         self._timeout = timeout
@@ -85,11 +86,11 @@ class Reception:
         """
         if self.done.called:
             return False
-        self._received += 1
+        self.received += 1
         if self._timeout is not None and self._waiting is not None:
             self._waiting.reset(self._timeout)
         self._write(self._style.message(url, peer, data), data)
-        if self._received == self._count:
+        if self.received == self._count:
             self._finish(True)
         return not self.done.called
 
@@ -112,7 +113,7 @@ class Reception:
     def _give_up(self) -> None:
         self._waiting = None
         # Silence is how one that was told no number ends.
-        self._finish(self._count is None and self._received > 0)
+        self._finish(self._count is None and self.received > 0)
 
     def _finish(self, success: bool) -> None:
         self._stop_waiting()

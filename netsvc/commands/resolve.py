@@ -9,8 +9,9 @@ from typing import Any
 
 import click
 
+from netsvc.commands.inert import inert
 from netsvc.commands.naming import Found, look_up
-from netsvc.commands.printing import inert, show_table
+from netsvc.commands.printing import show_table
 from netsvc.commands.running import run
 from netsvc.commands.standard_output import write_line
 
@@ -20,8 +21,9 @@ def as_json(name: str, host: str, service: str | None, found: list[Found]) -> st
     What was found, as one JSON object; a port that was not asked for is null.
 
     @param name: this host's name.
+    @param service: None if no port was asked for.
     """
-    addresses = [{**asdict(one), "port": one.port or None} for one in found]
+    addresses = [{**asdict(one), "port": None if service is None else one.port} for one in found]
     return json.dumps({"this_host": name, "host": host, "service": service, "addresses": addresses})
 
 
@@ -45,7 +47,7 @@ def command(host: str, service: str | None, udp: bool, wants_json: bool) -> None
             write_line(as_json(name, host, service, found))
             return
         write_line(f"this host is {inert(name)}")
-        rows = [(one.family, one.address, str(one.port) if service else "-") for one in found]
+        rows = [(one.family, one.address, "-" if service is None else str(one.port)) for one in found]
         show_table(("family", "address", "port"), rows)
 
     run(work)

@@ -7,6 +7,7 @@ standard error and exit status 1, without a traceback.
 
 from __future__ import annotations
 
+import signal
 import traceback
 from typing import Any
 
@@ -15,6 +16,7 @@ from twisted.internet.task import react
 
 from netsvc.commands.complaints import NotDone, complain
 from netsvc.commands.ending import Work, interruptible
+from netsvc.commands.naming import Names
 
 
 def run(work: Work) -> None:
@@ -23,11 +25,15 @@ def run(work: Work) -> None:
 
     @param work: takes the reactor; it is cancelled at a signal.
     @raise SystemExit: always: 0; 1 where the work raised `NotDone`, or nobody reads its output any more; 130
-        after Ctrl-C, and 143 after SIGTERM.
+        after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP.
     """
     guarded = interruptible(work)
 
     async def reported(reactor: Any) -> None:
+        reactor.installNameResolver(Names(reactor))
+        if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
+            # The terminal's window was closed. Twisted knows no SIGHUP, and nohup has it ignored.
+            signal.signal(signal.SIGHUP, reactor.sigTerm)
         try:
             await guarded(reactor)
         except NotDone as error:

@@ -7,11 +7,13 @@ from typing import Any
 
 import click
 
-from netsvc.commands.address import Address, AddressType
+from netsvc.commands.address import DATAGRAM_SCHEMES, SERVICE_SCHEMES, Address, AddressType
 from netsvc.commands.complaints import NotDone
 from netsvc.commands.dialing import TLSOptions, tls_options
 from netsvc.commands.exchange import Exchange, exchange
 from netsvc.commands.outgoing import EOLS, Message, messages_of
+from netsvc.commands.positive import SECONDS
+from netsvc.commands.room import WRITE_TIMEOUT
 from netsvc.commands.running import run
 from netsvc.commands.shown import Output, hex_line, on_terminal
 
@@ -50,11 +52,11 @@ class _Send(click.Command):
 
 
 @click.command("send", cls=_Send)
-@click.argument("address", type=AddressType())
+@click.argument("address", type=AddressType(*SERVICE_SCHEMES, *DATAGRAM_SCHEMES))
 @click.argument("messages", nargs=-1, metavar="MESSAGE...")
 @click.option(
     "--wait",
-    type=click.FloatRange(min=0, min_open=True),
+    type=SECONDS,
     metavar="[SECONDS]",
     help=f"Print the answers; wait so long for each ({WAIT:g} if not said).",
 )
@@ -87,9 +89,10 @@ def command(
     """
     Send each MESSAGE, and then each --file, to ADDRESS; a MESSAGE of - is standard input.
 
-    Each is one datagram, or is written to the stream, which is then closed for sending. With --wait the
-    answers are printed, each message is sent after the answer to the one before, and the exit status is 1 if
-    none came.
+    Each is one datagram or WebSocket message, or is written to the stream. With --wait the answers are
+    printed, each message is sent after the answer to the one before, and the exit status is 1 if none came. A
+    stream is closed for sending after the last message, or, with --wait, once its answer begins or none came
+    for so long.
     """
     if not messages and not files:
         raise click.UsageError("there is nothing to send; give a MESSAGE or --file")
@@ -101,7 +104,7 @@ def command(
     async def work(reactor: Any) -> None:
         output = Output(hex_line if in_hex else bytes)
         show = output.write if wait is not None else lambda piece: None
-        async with exchange(reactor, address, tls, show) as opened:
+        async with exchange(reactor, address, tls, show, max(wait or 0.0, WRITE_TIMEOUT)) as opened:
             await _send_all(reactor, opened, address, outgoing, wait)
             arrivals = opened.arrivals
             if on_terminal():
@@ -118,13 +121,16 @@ async def _send_all(
     reactor: Any, opened: Exchange, address: Address, outgoing: Sequence[Message], wait: float | None
 ) -> None:
     arrivals = opened.arrivals
-    for place, message in enumerate(outgoing):
+    for message in outgoing:
         before = arrivals.count
-        async for piece in message.pieces(reactor, whole=address.is_datagram):
-            await opened.send(piece)
-        last = place == len(outgoing) - 1
-        if wait is not None and (address.is_datagram or not last):
+        if address.is_datagram:
+            await opened.send(await message.whole(reactor))
+        else:
+            async for piece in message.pieces(reactor):
+                await opened.send(piece)
+        if wait is not None:
             await arrivals.beyond(before, wait)
+    # Not before the first answer: there are servers that hang up at the end of what they read.
     opened.finish()
     if address.is_datagram:
         return

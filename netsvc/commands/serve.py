@@ -29,7 +29,10 @@ def twistd_arguments(arguments: tuple[str, ...]) -> list[str]:
 
     The pid file that it would leave in the current directory would keep a second daemon from starting there.
     """
-    return ["twistd", "-n", "--pidfile=", "netsvc", *arguments]
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    # The short form that all other commands have; the plugin's options have no short ones.
+    known = ("--help" if argument == "-h" else argument for argument in arguments[:end])
+    return ["twistd", "-n", "--pidfile=", "netsvc", *known, *arguments[end:]]
 
 
 @click.command("serve", cls=Untouched, add_help_option=False)

@@ -12,8 +12,9 @@ from typing import Any
 
 import click
 
+from netsvc.commands.inert import inert
 from netsvc.commands.logged import complain_of_left_out, warnings_to_stderr
-from netsvc.commands.printing import inert, show_table
+from netsvc.commands.printing import show_table
 from netsvc.commands.standard_output import write_line
 from netsvc.registry import Registry, discover
 from netsvc.service import NetService

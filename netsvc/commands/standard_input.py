@@ -7,6 +7,7 @@ It is read when the reactor says that there is something: Ctrl-C would have to w
 from __future__ import annotations
 
 import os
+import select
 import sys
 from typing import Any
 
@@ -26,7 +27,11 @@ _PIECE = 1 << 16
 
 @implementer(IReadDescriptor)
 class StandardInput:
-    """Reads a descriptor, a piece or a line at a time, and only when asked for more."""
+    """
+    Reads a descriptor, a piece or a line at a time, and only when asked for more.
+
+    @ivar was_cut: its end was none, but `stop`.
+    """
 
     def __init__(self, reactor: Any, descriptor: int | None = None) -> None:
         """@param descriptor: standard input if not said. It stays blocking: other processes may share it."""
@@ -34,6 +39,8 @@ class StandardInput:
         self._descriptor = sys.stdin.fileno() if descriptor is None else descriptor
         self._waiting: Deferred[bytes] | None = None
         self._rest = bytearray()
+        self._stopped = False
+        self.was_cut = False
 
     async def read(self) -> bytes:
         """
@@ -68,11 +75,21 @@ class StandardInput:
         del self._rest[: end + 1]
         return found.removesuffix(b"\r")
 
+    def stop(self) -> None:
+        """Wait for nothing more: what is there can still be read, and behind it is the end."""
+        self._stopped = True
+        if self._waiting is not None:
+            self._reactor.removeReader(self)
+            self._read_what_is_there()
+
     async def _more(self) -> bytes:
-        waiting: Deferred[bytes] = Deferred(lambda _: self._reactor.removeReader(self))
+        waiting: Deferred[bytes] = Deferred(self._forget)
         self._waiting = waiting
-        # A regular file, which cannot be polled, is always ready for the reactor.
-        self._reactor.addReader(self)
+        if self._stopped:
+            self._read_what_is_there()
+        else:
+            # A regular file, which cannot be polled, is always ready for the reactor.
+            self._reactor.addReader(self)
         try:
             return await waiting
         except OSError as error:
@@ -101,6 +118,17 @@ class StandardInput:
             found = error
         self._reactor.removeReader(self)
         self._answer(found)
+
+    def _forget(self, waiting: Deferred[bytes]) -> None:
+        self._reactor.removeReader(self)
+        self._waiting = None
+
+    def _read_what_is_there(self) -> None:
+        if select.select([self._descriptor], [], [], 0)[0]:
+            self.doRead()
+        else:
+            self.was_cut = True
+            self._answer(b"")
 
     def _answer(self, found: bytes | OSError) -> None:
         waiting, self._waiting = self._waiting, None

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 
 import click
 
@@ -19,10 +20,14 @@ def open_standard_streams() -> None:
     Open what this process was started without (``<&-``, ``>&-``, ``2>&-``) to read and write nothing.
 
     To be called first: the numbers 0 to 2 would go to sockets else, and be written to.
+
+    What standard output's encoding has no letter for is escaped, as Python does on standard error.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - for as long as the process
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 @contextmanager

@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from netsvc.commands.address import Address, AddressType
+from netsvc.commands.address import DATAGRAM_SCHEMES, SERVICE_SCHEMES, Address, AddressType
 from netsvc.commands.complaints import NotDone, complain
 from netsvc.commands.dialing import TLSOptions, tls_options
 from netsvc.commands.exchange import Exchange, exchange
 from netsvc.commands.outgoing import EOLS
+from netsvc.commands.positive import SECONDS
+from netsvc.commands.room import WRITE_TIMEOUT
 from netsvc.commands.running import run
-from netsvc.commands.shown import Output, inert_lines, on_terminal
+from netsvc.commands.shown import InertText, Output, on_terminal
 from netsvc.commands.standard_input import StandardInput
 
 if TYPE_CHECKING:
@@ -32,15 +34,15 @@ _BEFORE_PROMPT = 0.2
 
 
 @click.command("talk")
-@click.argument("address", type=AddressType())
+@click.argument("address", type=AddressType(*SERVICE_SCHEMES, *DATAGRAM_SCHEMES))
 @click.option(
     "--eol",
     type=click.Choice(list(EOLS)),
-    help="What ends each line that is sent; lf if not said, and none in datagrams.",
+    help="What ends each line that is sent; lf if not said, and none in datagrams and on WebSocket.",
 )
 @click.option(
     "--wait",
-    type=click.FloatRange(min=0, min_open=True),
+    type=SECONDS,
     default=1.0,
     show_default=True,
     metavar="SECONDS",
@@ -54,7 +56,7 @@ def command(address: Address, eol: str | None, wait: float, tls: TLSOptions) -> 
     On a terminal there is a prompt with history and line editing, and answers that nobody asked for appear
     above it. Lines from a pipe or a file are sent each after the answer to the one before.
     """
-    ending = EOLS[eol or ("none" if address.is_datagram else "lf")]
+    ending = EOLS[eol or ("none" if address.has_messages else "lf")]
     if sys.stdin.isatty() and on_terminal():
         from netsvc.commands.prompting import install_prompting_reactor
 
@@ -68,14 +70,20 @@ async def _at_prompt(reactor: Any, address: Address, tls: TLSOptions, ending: by
     # Imported here because it takes long, and pipes need none.
     from netsvc.commands.prompting import Interrupted, Prompt
 
+    text = InertText()
+
+    def write(lines: str) -> None:
+        if lines:
+            prompt.write(lines if lines.endswith("\n") else lines + "\n")
+
     def show(piece: bytes) -> None:
-        text = inert_lines(piece)
-        prompt.write(text if text.endswith("\n") else text + "\n")
+        write(text.feed(piece))
 
     with Prompt(reactor, _PROMPT) as prompt:
         try:
             async with exchange(reactor, address, tls, show) as opened:
                 await _talk(prompt, opened, address, ending)
+            write(text.end())
         except Interrupted:
             raise SystemExit(128 + signal.SIGINT) from None
 
@@ -98,8 +106,9 @@ async def _talk(prompt: Prompt, opened: Exchange, address: Address, ending: byte
 async def _through_pipes(reactor: Any, address: Address, tls: TLSOptions, ending: bytes, wait: float) -> None:
     output = Output()
     given = StandardInput(reactor)
-    async with exchange(reactor, address, tls, output.write) as opened:
+    async with exchange(reactor, address, tls, output.write, max(wait, WRITE_TIMEOUT)) as opened:
         arrivals = opened.arrivals
+        arrivals.when_ended(given.stop)
         while line := await given.line():
             output.end_line()
             before = arrivals.count
@@ -109,5 +118,7 @@ async def _through_pipes(reactor: Any, address: Address, tls: TLSOptions, ending
         if not address.is_datagram:
             await arrivals.silence(wait)
         output.end_line()
+        if given.was_cut:
+            raise NotDone(f"{address}: {arrivals.end} before the end of what is to be sent")
         if arrivals.broken:
             raise NotDone(f"{address}: {arrivals.end}")

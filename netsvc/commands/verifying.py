@@ -20,7 +20,6 @@ from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 
 from netsvc.commands.address import Address
 from netsvc.commands.complaints import NotDone
-from netsvc.commands.printing import inert
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -82,7 +81,7 @@ class Verification:
         @param tls: what the user said.
         @raise NotDone: a file cannot be used, or the host is no name that a certificate can have.
         """
-        self._place = str(address).partition("://")[2]
+        self._place = str(address).partition("://")[2].partition("/")[0]
         # A scope (fe80::1%eth0) and the root's dot (localhost.) say where, not who.
         self._host = address.host.partition("%")[0].removesuffix(".")
         self._server_name, self._check_name = _identity(self._host)
@@ -115,7 +114,7 @@ class Verification:
             elif depth == 0 and not self._check_name(found):
                 self.refusal = f"{of} is for {_names(found)}, not {self._host}"
         except (ValueError, InvalidVersion, DuplicateExtension, UnsupportedGeneralNameType) as problem:
-            self.refusal = inert(f"{of} cannot be read: {problem}")
+            self.refusal = f"{of} cannot be read: {problem}"
         return not self.refusal
 
 
@@ -157,8 +156,8 @@ def _is_ip_address(host: str) -> bool:
 def _chain_error(number: int, certificate: Certificate) -> str:
     text = _CHAIN_ERRORS.get(number, f"OpenSSL's error {number} at {{subject}}")
     return text.format(
-        subject=inert(certificate.subject.rfc4514_string() or "without a subject"),
-        issuer=inert(certificate.issuer.rfc4514_string()),
+        subject=certificate.subject.rfc4514_string() or "without a subject",
+        issuer=certificate.issuer.rfc4514_string(),
         begins=f"{certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC",
         ends=f"{certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC",
     )
@@ -173,7 +172,7 @@ def _names(certificate: Certificate) -> str:
         return "no host at all"
     names = extension.get_values_for_type(DNSName)
     names += [str(address) for address in extension.get_values_for_type(IPAddress)]
-    shown = ", ".join(inert(name) for name in names[:_NAMES_SHOWN])
+    shown = ", ".join(names[:_NAMES_SHOWN])
     return (shown + ", …" if len(names) > _NAMES_SHOWN else shown) or "no host at all"
 
 

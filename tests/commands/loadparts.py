@@ -63,10 +63,11 @@ def stream(
     transport: Any,
     depth: int = 1,
     size: int = 16,
-    **options: Any,
+    kind: type[StreamFlow] = StreamFlow,
+    expect: str = "suffix",
 ) -> StreamFlow:
     """A flow over a transport in memory."""
-    flow = StreamFlow(Messages(size), depth, "suffix", tally, clock=time.nanoseconds, **options)
+    flow = kind(Messages(size), depth, expect, tally, time.nanoseconds)
     cast(Any, flow).makeConnection(transport)
     if course is not None:
         flow.place(0, 1, course.freed)

@@ -69,14 +69,17 @@ class Running:
     @ivar process: the process.
     """
 
-    def __init__(self, *arguments: str) -> None:
-        """@param arguments: of the command."""
+    def __init__(self, *arguments: str, environment: dict[str, str] | None = None) -> None:
+        """
+        @param arguments: of the command.
+        @param environment: added to the present one.
+        """
         self.process = subprocess.Popen(
             [NETSVC, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})},
         )
 
     def error_line(self) -> str:
@@ -111,9 +114,9 @@ class Running:
 
 
 @contextmanager
-def started(*arguments: str) -> Iterator[Running]:
-    """The command, for the time of a with statement."""
-    running = Running(*arguments)
+def started(*arguments: str, environment: dict[str, str] | None = None) -> Iterator[Running]:
+    """The command, for the time of a with statement; the arguments are `Running`'s."""
+    running = Running(*arguments, environment=environment)
     try:
         yield running
     finally:

@@ -183,6 +183,25 @@ def test_nobody_there_is_one_line(tmp_path: Path) -> None:
         assert errors.count("\n") == 1
 
 
+def test_a_server_of_datagrams_that_goes_in_the_middle_is_a_failure() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        server.settimeout(PATIENCE)
+        address = f"udp://127.0.0.1:{server.getsockname()[1]}"
+        with started(
+            "bench", address, "--seconds=1", "--connections=1", "--timeout=0.2", "--json"
+        ) as process:
+            for _ in range(5):
+                data, source = server.recvfrom(1024)
+                server.sendto(data, source)
+            server.close()
+            status, output, errors = process.end()
+    found = json.loads(output)
+    assert (status, found["answered"], found["refused"] > 0, found["seconds"] >= 1) == (1, 5, True, True)
+    assert f"{address}: nobody receives there any more" in found["faults"][0]
+    assert errors.startswith(f"netsvc: {address}: nobody receives there any more")
+
+
 def test_a_certificate_that_is_not_trusted_is_one_line(daemon: Daemon, certificates: Certificates) -> None:
     address = f"tls://localhost:{daemon.port('echo', 'tls')}"
     output, errors = failing(address, "--ca", str(certificates.other_ca))

@@ -68,6 +68,8 @@ def names_of(path: Path) -> x509.SubjectAlternativeName:
         ("grüße.example", "xn--gre-6ka8l.example"),
         ("my_service", "my_service"),
         ("10.example", "10.example"),
+        ("localhost.", "localhost"),
+        ("*.example.test.", "*.example.test"),
     ],
 )
 def test_names_and_addresses_are_told_apart(text: str, host: object) -> None:
@@ -80,6 +82,8 @@ def test_names_and_addresses_are_told_apart(text: str, host: object) -> None:
         "",
         "*",
         "*.",
+        ".",
+        "*..",
         "a b",
         "host:8009",
         "http://host",

@@ -204,3 +204,11 @@ def test_warnings_and_left_out_plugins_are_lines_on_standard_error(
 
 def test_wrong_usage_is_status_2() -> None:
     assert usage("check", "--config") == 2
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("arguments", [["--bogus"], ["--echo"]])
+def test_wrong_usage_of_the_daemons_options_is_status_2_too(arguments: list[str]) -> None:
+    status, output, errors = netsvc("check", *arguments)
+    assert (status, output, errors.count("\n")) == (2, b"", 1)
+    assert errors.startswith("netsvc: ")

@@ -66,7 +66,8 @@ def test_a_client_may_be_named_error() -> None:
     ("line", "text"),
     [
         (b"", "closed without sending a client list"),
-        (b'{"error": "name\\u001b[2J"}', r"name\\x1b\[2J"),
+        (b'{"error": "name taken"}', "name taken"),
+        (b'{"a": {"port": NaN}}', "no client list"),
         (b"hello", "no client list: b'hello'"),
         (b"[1]", "no client list"),
         (b'{"ann": 1}', "no client list"),

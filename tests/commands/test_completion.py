@@ -55,7 +55,7 @@ def test_there_is_a_script_for_each_shell(shell: str) -> None:
     ],
 )
 def test_a_command_and_an_option_are_completed(shell: str, name: list[str], option: list[str]) -> None:
-    for words, expected in ((["ta"], name), (["bench", "--ra"], option)):
+    for words, expected in ((["tal"], name), (["bench", "--ra"], option)):
         # zsh and fish get the line of the help too.
         offered = [line.partition("\t")[0] for line in completed(shell, *words)]
         assert offered[: len(expected)] == expected

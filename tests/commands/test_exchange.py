@@ -7,7 +7,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import pytest_twisted  # type: ignore[import-untyped]
@@ -16,8 +16,11 @@ from hypothesis import strategies as st
 from zope.interface.verify import verifyObject
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IPushProducer, IReadDescriptor, IWriteDescriptor
 from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
 
 from netsvc.commands.address import parse_address
 from netsvc.commands.arrivals import Arrivals
@@ -26,7 +29,8 @@ from netsvc.commands.datagram_exchange import DatagramExchange
 from netsvc.commands.datagram_socket import DatagramSocket
 from netsvc.commands.dialing import TLSOptions
 from netsvc.commands.exchange import StreamExchange, exchange
-from netsvc.commands.shown import hex_line, inert_lines
+from netsvc.commands.room import Room
+from netsvc.commands.shown import InertText, hex_line, inert_lines
 from netsvc.commands.standard_input import StandardInput
 from tests.commands.breaking import read_and_reset
 from tests.commands.programs import serving
@@ -128,6 +132,16 @@ def test_nothing_acts_on_a_terminal(data: bytes) -> None:
     assert all(one.isprintable() or one in "\n\t" for one in inert_lines(data) if ord(one) < 0xA0)
 
 
+@given(st.text(), st.data())
+def test_text_is_the_same_however_it_was_cut(text: str, data: st.DataObject) -> None:
+    sent, made, shown = text.encode(errors="surrogatepass") + b"\r\n\xe2\x82\xac\r", InertText(), ""
+    while sent:
+        size = data.draw(st.integers(1, len(sent)))
+        shown += made.feed(sent[:size])
+        sent = sent[size:]
+    assert shown + made.end() == inert_lines(text.encode(errors="surrogatepass")) + "\n€\\r"
+
+
 def test_lines_and_text_stay_what_they_are() -> None:
     assert inert_lines("één\r\n\ttwo\r\x1b[2J\xff".encode()) == "één\n\ttwo\\r\\x1b[2Jÿ"
     assert inert_lines(b"\xff\xc3") == "\\xff\\xc3"
@@ -140,7 +154,7 @@ def test_lines_and_text_stay_what_they_are() -> None:
 def test_the_interfaces_are_kept() -> None:
     arrivals = Arrivals(Clock(), lambda piece: None)
     address = parse_address("localhost:1")
-    verifyObject(IPushProducer, StreamExchange(Clock(), address, arrivals))
+    verifyObject(IPushProducer, Room(Clock(), StringTransport()))
     verifyObject(IReadDescriptor, StandardInput(Clock(), 0))
 
     class Reactor(Clock):
@@ -148,7 +162,7 @@ def test_the_interfaces_are_kept() -> None:
             """Nothing to read."""
 
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        made = DatagramExchange(Reactor(), address, arrivals, DatagramSocket(sock, ""))
+        made = DatagramExchange(Reactor(), address, arrivals, DatagramSocket(sock, ""), 1)
         verifyObject(IReadDescriptor, made)
         verifyObject(IWriteDescriptor, made)
 
@@ -225,6 +239,21 @@ async def test_unix_datagrams_are_answered_wait_for_room_and_leave_nothing(
         assert not os.path.exists(os.path.dirname(source))
 
 
+@pytest_twisted.ensureDeferred  # type: ignore[untyped-decorator]
+async def test_unix_datagrams_that_nobody_reads_are_given_up(started_reactor: Any, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
+        server.bind(str(tmp_path / "s"))
+        address = parse_address(f"unix-datagram://{tmp_path}/s")
+
+        async def flood() -> None:
+            async with exchange(started_reactor, address, TLSOptions(), lambda _: None, 0.05) as opened:
+                while True:
+                    await opened.send(b"y" * 1000)
+
+        with pytest.raises(NotDone, match="the server does not read"):
+            await flood()
+
+
 async def _turn(reactor: Any) -> None:
     turn: Deferred[None] = Deferred()
     reactor.callLater(0, turn.callback, None)
@@ -270,3 +299,48 @@ async def test_a_reset_connection_is_broken_for_who_waits_and_who_sends(started_
             assert opened.arrivals.broken
             with pytest.raises(NotDone, match="before everything was sent"):
                 await opened.send(b"x")
+
+
+class Stalled:
+    """A conversation with a server that does not read; in memory."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.transport = StringTransport()
+        self.transport.abortConnection = lambda: self.lose()  # type: ignore[method-assign]
+        arrivals = Arrivals(self.clock, lambda piece: None)
+        self.exchange = cast(Any, StreamExchange(self.clock, parse_address("host:1"), arrivals, 30))
+        self.exchange.makeConnection(self.transport)
+        room: Any = self.transport.producer
+        room.pauseProducing()
+        self.outcome: list[Any] = []
+        self.aborted = False
+
+    def lose(self) -> None:
+        """The transport ends the connection."""
+        self.aborted = True
+        self.exchange.connectionLost(Failure(ConnectionLost()))
+
+
+def test_a_server_that_does_not_read_is_given_up() -> None:
+    stalled = Stalled()
+    Deferred.fromCoroutine(stalled.exchange.send(b"x")).addErrback(stalled.outcome.append)
+    stalled.clock.advance(29)
+    assert stalled.outcome == []
+    stalled.clock.advance(1)
+    (failure,) = stalled.outcome
+    assert str(failure.value) == "tcp://host:1: the server does not read: not everything could be sent"
+    assert stalled.aborted
+    assert stalled.clock.getDelayedCalls() == []
+
+
+def test_what_does_not_leave_by_the_end_is_told_and_a_hurry_does_not_wait() -> None:
+    stalled = Stalled()
+    Deferred.fromCoroutine(stalled.exchange.close(5)).addCallback(stalled.outcome.append)
+    stalled.clock.advance(5)
+    assert (stalled.outcome, stalled.aborted) == ([False], True)
+    stalled = Stalled()
+    closing = Deferred.fromCoroutine(stalled.exchange.close(5)).addErrback(stalled.outcome.append)
+    closing.cancel()
+    assert stalled.aborted
+    assert stalled.outcome[0].check(CancelledError)

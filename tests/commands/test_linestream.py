@@ -6,11 +6,9 @@ from typing import Any
 
 import pytest
 from hypothesis import given, strategies
-from zope.interface.verify import verifyObject
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IPushProducer
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
@@ -18,6 +16,7 @@ from twisted.python.failure import Failure
 from netsvc.commands.address import Address
 from netsvc.commands.complaints import NotDone
 from netsvc.commands.linestream import LineStream
+from netsvc.commands.room import WRITE_TIMEOUT
 
 ADDRESS = Address("tcp", "host", 5222)
 
@@ -37,6 +36,10 @@ class Wire:
         found: list[Any] = []
         Deferred.fromCoroutine(self.stream.line(patience)).addBoth(found.append)
         return found
+
+    def room(self) -> Any:
+        """What tells it when there is room."""
+        return self.transport.producer
 
     def lose(self, error: Exception | None = None) -> None:
         """End the connection."""
@@ -111,13 +114,23 @@ def test_a_server_is_not_read_from_while_many_lines_wait() -> None:
 
 def test_sending_waits_for_room() -> None:
     wire = Wire()
-    assert verifyObject(IPushProducer, wire.stream)
-    wire.stream.pauseProducing()
+    room = wire.room()
+    room.pauseProducing()
     sending = Deferred.fromCoroutine(wire.stream.send(b"hello"))
     assert wire.transport.value() == b"hello\n"
     assert not sending.called
-    wire.stream.resumeProducing()
+    room.resumeProducing()
     assert sending.called
+
+
+def test_a_server_that_does_not_read_is_given_up() -> None:
+    wire = Wire()
+    wire.room().pauseProducing()
+    failures: list[Any] = []
+    Deferred.fromCoroutine(wire.stream.send(b"hello")).addErrback(failures.append)
+    wire.clock.advance(WRITE_TIMEOUT)
+    assert str(failures[0].value) == "tcp://host:5222: the server does not read: not everything could be sent"
+    assert wire.transport.disconnected
 
 
 def test_what_is_sent_after_the_end_goes_nowhere() -> None:

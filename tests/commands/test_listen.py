@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import signal
 import socket
 from base64 import b64decode
 from collections.abc import Iterator
@@ -264,12 +265,13 @@ def test_unix_sockets_are_listened_on_and_leave_no_file(tmp_path: Path, kind: so
 
 
 @pytest.mark.live
-def test_ctrl_c_leaves_no_file_and_no_traceback(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signals_leave_no_file_and_no_traceback(tmp_path: Path, number: int) -> None:
     path = tmp_path / "here"
     with started("listen", f"unix://{path}") as running:
         where(running)
-        interrupt(running.process)
-        assert running.end() == (130, b"", "")
+        running.process.send_signal(number)
+        assert running.end() == (128 + number, b"", "")
     assert not path.exists()
 
 
@@ -325,14 +327,24 @@ def test_nothing_in_time_is_said_in_the_words_of_first_programs() -> None:
 
 
 @pytest.mark.live
+def test_fewer_messages_than_asked_for_are_counted() -> None:
+    with (
+        started("listen", "udp://127.0.0.1:0", "--count", "2", "--timeout", "0.5") as running,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock,
+    ):
+        sock.sendto(b"x", ("127.0.0.1", port(where(running))))
+        status, output, errors = running.end()
+    assert (status, output.count(b"\n"), errors) == (1, 1, "netsvc: 1 of 2 messages came\n")
+
+
+@pytest.mark.live
 def test_an_address_in_use_is_one_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         number = taken.getsockname()[1]
         status, output, errors = netsvc("listen", f"127.0.0.1:{number}")
     assert (status, output) == (1, b"")
     assert errors == (
-        f"netsvc: ADDRESS tcp://127.0.0.1:{number}: port {number} of 127.0.0.1 is in use; "
-        "choose another with ADDRESS\n"
+        f"netsvc: tcp://127.0.0.1:{number}: port {number} of 127.0.0.1 is in use; choose another\n"
     )
 
 
@@ -340,7 +352,7 @@ def test_an_address_in_use_is_one_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["nowhere.invalid:0"], "no address of nowhere.invalid is known"),
+        (["nowhere.invalid:0"], "nowhere.invalid: the name has no address"),
         (["192.0.2.1:0"], "192.0.2.1 is no address of this machine"),
         (["127.0.0.1:0", "--file", "/no/such/file"], "cannot write to it: No such file or directory"),
     ],

@@ -98,12 +98,19 @@ def test_datagrams_that_answer_nothing_are_unexpected() -> None:
     assert (tally.unexpected, tally.differing) == (3, 0)
 
 
-def test_a_changed_datagram_differs_and_then_counts_as_lost() -> None:
-    tally = Tally()
-    flow, wire = socket_flow(Time(), tally)
+def test_a_changed_datagram_differs_is_not_lost_and_makes_room() -> None:
+    time, tally = Time(), Tally()
+    flow, wire = socket_flow(time, tally)
     wire.received(wire.sent[0][:-1] + b"?")
-    flow.finish(True)
-    assert (tally.differing, tally.lost, wire.closed) == (1, 4, True)
+    assert (tally.differing, len(wire.sent), flow.under_way()) == (1, 5, 4)
+    time.advance(1)
+    flow.expire(time.nanoseconds())
+    assert tally.lost == 4
+    # Too late, and changed.
+    wire.received(wire.sent[1][:-1] + b"?")
+    assert (tally.differing, tally.lost, tally.late) == (2, 3, 0)
+    flow.finish()
+    assert (tally.lost, wire.closed) == (7, True)
 
 
 def test_any_datagram_answers_the_oldest_message() -> None:
@@ -113,8 +120,8 @@ def test_any_datagram_answers_the_oldest_message() -> None:
         wire.received(b"Got your message!")
     assert (len(tally.latencies.fresh), len(wire.sent)) == (3, 4)
     wire.refused()
-    assert tally.refused == 1
-    flow.finish(True)
+    assert (tally.refused, tally.last_refused >= tally.last) == (1, True)
+    flow.finish()
 
 
 def test_nothing_more_is_sent_while_something_waits_for_room() -> None:
@@ -125,7 +132,7 @@ def test_nothing_more_is_sent_while_something_waits_for_room() -> None:
     wire.full = False
     wire.drained()
     assert len(wire.sent) == 2
-    flow.finish(True)
+    flow.finish()
     wire.drained()
     assert len(wire.sent) == 2
 

@@ -13,9 +13,11 @@ from netsvc.commands.loadmessage import (
     Differs,
     EchoAnswers,
     Messages,
+    SeveralSuffixAnswers,
     SuffixAnswers,
-    answered_number,
     answers_in_stream,
+    check_answer,
+    number_answered,
 )
 
 
@@ -48,13 +50,13 @@ def test_answers_are_found_however_they_are_cut(sizes: list[int], size: int, pre
     prefix = prefix.replace(b"0", b"")
     plain = b"".join(make(number) for number in range(6))
     stamped = b"".join(prefix + make(number) for number in range(6))
-    for answers, stream in ((EchoAnswers(make), plain), (SuffixAnswers(make, False), stamped)):
+    for answers, stream in ((EchoAnswers(make), plain), (SeveralSuffixAnswers(make), stamped)):
         assert sum(answers.feed(piece) for piece in pieces(stream, sizes)) == 6
         assert answers.rest() == b""
 
 
 def test_one_answer_at_a_time_ends_with_the_message_however_short() -> None:
-    answers = SuffixAnswers(Messages(1).make, True)
+    answers = SuffixAnswers(Messages(1).make)
     assert answers.feed(b"[Thu Sep 15 22:29:12 2016] 0") == 1
     assert answers.feed(b"[Thu Sep 15 22:29:12 2016] ") == 0
     assert answers.feed(b"1") == 1
@@ -75,8 +77,8 @@ def test_what_is_no_echo_is_told(wrong: bytes) -> None:
 
 
 def test_what_does_not_end_with_the_message_is_told_before_it_fills_the_memory() -> None:
-    for one_by_one in (False, True):
-        answers = SuffixAnswers(Messages(13).make, one_by_one)
+    for depth in (1, 2):
+        answers = answers_in_stream("suffix", Messages(13).make, depth)
         assert answers.feed(bytes(LONGEST_PREFIX)) == 0
         assert answers.rest() == bytes(LONGEST_PREFIX)
         with pytest.raises(Differs):
@@ -84,24 +86,26 @@ def test_what_does_not_end_with_the_message_is_told_before_it_fills_the_memory()
 
 
 def test_a_message_too_far_behind_the_last_is_no_answer() -> None:
-    answers = SuffixAnswers(Messages(13).make, False)
+    answers = SeveralSuffixAnswers(Messages(13).make)
     with pytest.raises(Differs):
         answers.feed(bytes(LONGEST_PREFIX + 1) + Messages(13).make(0))
 
 
 def test_anything_is_an_answer_if_anything_is_expected() -> None:
-    answers = answers_in_stream("any", Messages(13).make, True)
+    answers = answers_in_stream("any", Messages(13).make, 1)
     assert isinstance(answers, AnyAnswers)
     assert [answers.feed(b"x"), answers.feed(b"yz"), answers.rest()] == [1, 1, b""]
 
 
 def test_a_datagram_tells_which_message_it_answers() -> None:
     messages = Messages(20)
-    assert answered_number("echo", messages, messages.make(7)) == 7
-    assert answered_number("suffix", messages, b"[now] " + messages.make(7)) == 7
+    for expect, data in (("echo", messages.make(7)), ("suffix", b"[now] " + messages.make(7))):
+        assert number_answered(expect, messages, data) == 7
+        check_answer(expect, messages, 7, data)
     for nothing in (b"", b"Got your message!", b"x" * 20):
         with pytest.raises(ValueError):
-            answered_number("suffix", messages, nothing)
+            number_answered("suffix", messages, nothing)
     for wrong in (messages.make(7)[:-1], messages.make(7)[:-1] + b"?", messages.make(7) + b"!"):
+        assert number_answered("echo", messages, wrong) == 7
         with pytest.raises(Differs):
-            answered_number("echo", messages, wrong)
+            check_answer("echo", messages, 7, wrong)

@@ -9,11 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from netsvc.commands.address import parse_address
+from netsvc.commands.dialing import TLSOptions
 from netsvc.commands.loadmessage import (
     Differs,
 )
+from netsvc.commands.loadplan import Plan
 from netsvc.commands.loadreport import Result, as_json, as_text, bins, duration, faults
 from netsvc.commands.loadtally import LONGEST, Latencies, Tally
+
+UDP = "udp://host:7"
 
 MS = 1_000_000
 SECOND = 1000 * MS
@@ -44,11 +49,13 @@ def test_without_any_there_are_no_latencies() -> None:
 def result(tally: Tally, **options: Any) -> Result:
     """A result with a little of everything that was not given."""
     tally.latencies.settle()
-    given: dict[str, Any] = {
-        "address": "tcp://host:7", "datagrams": False, "connections": 10, "depth": 1, "rate": None,
-        "size": 64, "expect": "suffix", "elapsed": 2.0, "busy": 0.5, "unsent": 0, "dropped": 0,
-    }  # fmt: skip
-    return Result(tally=tally, **(given | options))
+    plan = Plan(
+        parse_address(options.pop("address", "host:7")), TLSOptions(), connections=10, depth=1,
+        rate=options.pop("rate", None), seconds=2.0, count=None, size=64, expect="suffix", timeout=1.0,
+        patience=5.0,
+    )  # fmt: skip
+    given: dict[str, Any] = {"elapsed": 2.0, "busy": 0.5, "unsent": 0, "dropped": 0}
+    return Result(plan, tally=tally, **(given | options))
 
 
 def counted(*milliseconds: int, **counts: Any) -> Tally:
@@ -59,11 +66,11 @@ def counted(*milliseconds: int, **counts: Any) -> Tally:
 
 
 def test_a_good_run_is_reported_without_faults() -> None:
-    found = result(counted(*[1] * 90, *[5] * 9, 50))
+    found = result(counted(*[1] * 90, *[5] * 9, 50, received=9100))
     lines = list(as_text(found, False))
     assert lines[:3] == [
         "tcp://host:7: 10 connections, closed loop of 1 on each, 64 bytes",
-        "answered   100 of 100 in 2.00 s: 50 messages/s, 3.20 kB/s each way",
+        "answered   100 of 100 in 2.00 s: 50 messages/s, 3.20 kB/s sent, 4.55 kB/s received",
         "latency    p50 1.00 ms, p90 1.00 ms, p99 5.00 ms, p99.9 50.0 ms, max 50.0 ms, mean 1.85 ms",
     ]
     assert "#" * 40 in lines[4]
@@ -88,7 +95,7 @@ def test_the_report_says_when_the_client_was_late_or_lost_answers_itself() -> No
     tally = counted(1)
     tally.lateness.fresh += [3 * MS] * 100
     tally.lateness.settle()
-    text = "\n".join(as_text(result(tally, rate=5.0, dropped=7, datagrams=True), False))
+    text = "\n".join(as_text(result(tally, rate=5.0, dropped=7, address=UDP), False))
     assert "left later than they should" in text
     assert "7 answers were dropped here" in text
 
@@ -97,9 +104,11 @@ def test_each_fault_has_a_line() -> None:
     tally = counted(1, differing=2)
     tally.differs(Differs(b"000000000001abc", b"[now] 000000000001aXc\x1b[2J"))
     tally.broken["closed by the server"] = 3
+    tally.unasked, tally.first_unasked = 1, b"hi"
     found = faults(result(tally, unsent=9))
     assert found == [
         "3 answers differ from what was sent; the first from byte 13 on: b'Xc\\x1b[2J' for b'bc'",
+        "1 of 10 connections were ended: b'hi' came where nothing had been asked",
         "3 of 10 connections were lost: closed by the server",
         "9 messages could not leave: the server does not take that many",
     ]
@@ -107,21 +116,31 @@ def test_each_fault_has_a_line() -> None:
 
 def test_nothing_answered_is_a_fault_and_lost_datagrams_are_a_result() -> None:
     assert faults(result(Tally(sent=5))) == ["tcp://host:7: none of 5 messages was answered"]
-    refused = result(Tally(sent=5, refused=1), datagrams=True, address="udp://host:7")
+    refused = result(Tally(sent=5, refused=1), address=UDP)
     assert faults(refused) == ["udp://host:7: none of 5 messages was answered: nobody receives there"]
     lossy = counted(1)
     lossy.sent, lossy.lost = 5, 4
-    assert faults(result(lossy, datagrams=True)) == []
+    assert faults(result(lossy, address=UDP)) == []
     assert faults(result(lossy)) == ["4 of 5 messages were not answered"]
     assert "datagrams  lost 4 (80.00%), late 0, duplicated 0, reordered 0" in as_text(
-        result(lossy, datagrams=True), False
+        result(lossy, address=UDP), False
     )
+
+
+def test_a_server_of_datagrams_that_went_away_is_a_fault() -> None:
+    tally = counted(1, refused=3, last=5, last_refused=9)
+    text = "udp://host:7: nobody receives there any more (3 datagrams were refused)"
+    assert faults(result(tally, address=UDP)) == [text]
+    assert as_json(result(tally, address=UDP))["refused"] == 3
+    tally.last = 10
+    text = "udp://host:7: for a time nobody received there (3 datagrams were refused)"
+    assert faults(result(tally, address=UDP)) == [text]
 
 
 def test_the_report_in_json_has_everything() -> None:
     tally = counted(1, 2)
     tally.differs(Differs(b"sent", b"\xff\x00"))
-    found = json.loads(json.dumps(as_json(result(tally, datagrams=True, rate=5.0))))
+    found = json.loads(json.dumps(as_json(result(tally, address=UDP, rate=5.0))))
     assert found["latency_us"]["max"] == pytest.approx(2000, rel=1e-3)
     assert found["first_difference"] == {"expected": "'sent'", "came": "'\\xff\\x00'"}
     assert {"lost", "late", "duplicated", "reordered", "left_late_us", "distribution_us"} <= set(found)

@@ -13,7 +13,7 @@ from netsvc.commands.loadcourse import ClosedLoop, FixedRate
 from netsvc.commands.loadmessage import (
     Messages,
 )
-from netsvc.commands.loadstream import StreamFlow
+from netsvc.commands.loadstream import DirectStreamFlow, StreamFlow
 from netsvc.commands.loadtally import Tally
 from tests.commands.loadparts import Time, abortable, at_once, stream
 
@@ -49,7 +49,7 @@ def test_depth_is_how_many_wait_and_several_leave_in_one_write() -> None:
 def test_nothing_overtakes_what_the_socket_had_no_room_for() -> None:
     transport, course = at_once(), ClosedLoop(None)
     transport.takes = 20
-    flow = stream(Time(), Tally(), course, transport, at_once=True)
+    flow = stream(Time(), Tally(), course, transport, kind=DirectStreamFlow)
     course.begin([flow], 0)
     flow.dataReceived(Messages(16).make(0))
     transport.takes = 100
@@ -69,37 +69,51 @@ def test_a_server_that_does_not_read_is_not_sent_more() -> None:
     assert len(transport.value()) == 48
 
 
-@pytest.mark.parametrize(
-    "wrong", [b"x" * 400, Messages(16).make(0) * 2, b"".join(map(Messages(16).make, range(2)))]
-)
+@pytest.mark.parametrize("wrong", [b"x" * 400, Messages(16).make(0)[:-1] + b"?"])
 def test_a_connection_with_a_wrong_answer_is_counted_and_aborted(wrong: bytes) -> None:
     tally, transport, course = Tally(), abortable(), ClosedLoop(None)
-    flow = stream(Time(), tally, None, transport)
-    flow._expect = "echo"
+    flow = stream(Time(), tally, None, transport, expect="echo")
     flow.place(0, 1, course.freed)
     course.begin([flow], 0)
     flow.dataReceived(wrong)
     assert (tally.differing, tally.latencies.fresh) == (1, [])
     assert (transport.aborted, flow.alive(), flow.room()) == (True, False, 0)
     flow.dataReceived(b"more")
-    flow.finish(True)
-    assert tally.differing == 1
+    flow.judge()
+    flow.finish()
+    assert (tally.differing, tally.unasked) == (1, 0)
 
 
-def test_what_comes_before_anything_was_asked_is_wrong() -> None:
+def test_what_comes_before_anything_was_asked_is_wrong_and_no_answer() -> None:
     tally, transport = Tally(), abortable()
     stream(Time(), tally, None, transport).dataReceived(b"Welcome!")
-    assert tally.difference is not None
-    assert (tally.differing, tally.difference.came, transport.aborted) == (1, b"Welcome!", True)
+    assert (tally.differing, tally.unasked, tally.first_unasked) == (0, 1, b"Welcome!")
+    assert transport.aborted
+
+
+@pytest.mark.parametrize(
+    ("expect", "came"),
+    [("any", [b"answer", b"one more"]), ("echo", [b"".join(map(Messages(16).make, range(2)))])],
+)
+def test_more_answers_than_messages_are_counted_apart(expect: str, came: list[bytes]) -> None:
+    tally, transport, course = Tally(), abortable(), ClosedLoop(1)
+    flow = stream(Time(), tally, course, transport, expect=expect)
+    course.begin([flow], 0)
+    for data in came:
+        flow.dataReceived(data)
+    assert (len(tally.latencies.fresh), tally.differing, tally.unasked) == (1, 0, 1)
+    assert transport.aborted
 
 
 def test_a_piece_of_an_answer_is_wrong_only_if_the_rest_had_time_to_come() -> None:
-    for waited, differing in ((False, 0), (True, 1)):
+    for judged, differing in ((False, 0), (True, 1)):
         tally, course = Tally(), ClosedLoop(None)
         flow = stream(Time(), tally, course, abortable())
         course.begin([flow], 0)
         flow.dataReceived(b"no echo")
-        flow.finish(waited)
+        if judged:
+            flow.judge()
+        flow.finish()
         assert tally.differing == differing
 
 
@@ -173,5 +187,5 @@ def test_what_could_not_leave_is_told() -> None:
     for _ in range(20):
         time.advance(0.1)
     assert (tally.sent, course.unsent(), course.is_over()) == (3, 7, False)
-    flow.finish(True)
+    flow.finish()
     assert course.is_over()

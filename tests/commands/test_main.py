@@ -63,6 +63,12 @@ def test_what_is_no_command_is_wrong_usage() -> None:
     assert "No such command 'tlak'" in done.stderr
 
 
+def test_what_the_user_typed_does_nothing_to_the_terminal_either() -> None:
+    done = CliRunner().invoke(main, ["greet", "localhost:1", "\x1b[31m"])
+    assert done.exit_code == 2
+    assert r"unexpected extra argument (\x1b[31m)" in done.stderr
+
+
 def test_the_versions_are_told() -> None:
     done = CliRunner().invoke(main, ["--version"])
     assert re.fullmatch(r"netsvc \S+, Twisted \S+, Python \S+\n", done.output)

@@ -17,9 +17,9 @@ from netsvc.commands.send import with_seconds
 from netsvc.commands.standard_input import LONGEST_LINE, StandardInput
 
 
-async def pieces(message: Message, *, whole: bool) -> list[bytes]:
+async def pieces(message: Message) -> list[bytes]:
     """All pieces of a message that needs no reactor."""
-    return [piece async for piece in message.pieces(None, whole)]
+    return [piece async for piece in message.pieces(None)]
 
 
 # -- messages -----------------------------------------------------------------------------------------------
@@ -70,30 +70,36 @@ async def test_a_file_comes_in_pieces_or_whole(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(content)
     message = Message(file=str(path))
-    found = await pieces(message, whole=False)
+    found = await pieces(message)
     assert len(found) > 1
     assert b"".join(found) == content
-    assert await pieces(message, whole=True) == [content]
+    assert await message.whole(None) == content
 
 
 @pytest_twisted.ensureDeferred  # type: ignore[untyped-decorator]
 async def test_an_empty_message_is_a_datagram_and_no_part_of_a_stream() -> None:
-    assert await pieces(Message(b""), whole=True) == [b""]
-    assert await pieces(Message(b""), whole=False) == []
+    assert await Message(b"").whole(None) == b""
+    assert await pieces(Message(b"")) == []
 
 
 @pytest_twisted.ensureDeferred  # type: ignore[untyped-decorator]
 async def test_what_must_be_one_datagram_is_not_read_without_end() -> None:
-    (found,) = await pieces(Message(file="/dev/zero"), whole=True)
-    assert 65_507 < len(found) <= 2 << 20
+    with pytest.raises(NotDone) as caught:
+        await Message(file="/dev/zero").whole(None)
+    assert str(caught.value) == "/dev/zero: more than 1000000 bytes; no datagram carries that"
 
 
 @pytest_twisted.ensureDeferred  # type: ignore[untyped-decorator]
 async def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    for path, why in ((tmp_path / "none", "no such file or directory"), (tmp_path, "is a directory")):
+    missing = "no such file or directory"
+    for path, shown, why in (
+        (str(tmp_path / "none"), str(tmp_path / "none"), missing),
+        (str(tmp_path), str(tmp_path), "is a directory"),
+        ("", "''", missing),
+    ):
         with pytest.raises(NotDone) as caught:
-            await pieces(Message(file=str(path)), whole=False)
-        assert str(caught.value) == f"{path}: {why}"
+            await pieces(Message(file=path))
+        assert str(caught.value) == f"{shown}: {why}"
 
 
 # -- standard input -----------------------------------------------------------------------------------------

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from hypothesis import given, strategies
 
-from netsvc.commands.printing import inert, plain_table
+from netsvc.commands.inert import inert
+from netsvc.commands.printing import plain_table
 
 
 @given(strategies.text(strategies.characters(codec=None)))

@@ -48,6 +48,11 @@ def test_a_port_that_was_not_asked_for_is_null() -> None:
     }
 
 
+def test_a_port_that_was_asked_for_is_shown_also_if_it_is_0() -> None:
+    text = as_json("here", "example.org", "0", [Found("IPv4", "192.0.2.1", 0)])
+    assert json.loads(text)["addresses"][0]["port"] == 0
+
+
 def test_the_command_shows_addresses_and_this_hosts_name() -> None:
     status, output, errors = netsvc("resolve", "127.0.0.1", "8009")
     assert (status, errors) == (0, "")
@@ -67,6 +72,8 @@ def test_as_json_it_can_be_parsed() -> None:
     [
         (["nonesuch.invalid"], "nonesuch.invalid: the name has no address"),
         (["127.0.0.1", "nonesuch"], "nonesuch: this host knows no such service or port"),
+        (["127.0.0.1", "99999"], "99999: this host knows no such service or port"),
+        (["a\x1b[31mb"], r"a\x1b[31mb: the name has no address"),
     ],
 )
 def test_what_is_not_known_is_said_in_one_line(arguments: list[str], complaint: str) -> None:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
+import signal
 import socket
+import struct
 import subprocess
+import tempfile
+import termios
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +20,7 @@ from tests.certificates import Certificates
 from tests.commands.breaking import read_and_reset, reset
 from tests.commands.programs import NETSVC, in_terminal, interrupt, netsvc, serving, started
 from tests.live.conftest import certificates as certificates
-from tests.live.daemon import PATIENCE, Daemon, running
+from tests.live.daemon import PATIENCE, Daemon, eventually, running
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +112,36 @@ def test_an_answer_that_comes_in_pieces_is_whole() -> None:
             connection.sendall(b"x" * 100_000)
 
     with serving(answer) as place:
-        assert netsvc("send", place, "question", "--wait") == (0, b"x" * 300_000, "")
+        assert netsvc("send", place, "question", "--wait", "0.5") == (0, b"x" * 300_000, "")
+
+
+def test_a_server_that_hangs_up_at_the_end_of_what_it_reads_is_heard_first() -> None:
+    def answer(connection: socket.socket) -> None:
+        connection.recv(100)
+        # Whoever half-closes now has told it to go.
+        connection.settimeout(0.3)
+        with contextlib.suppress(TimeoutError):
+            if not connection.recv(100):
+                return
+        connection.sendall(b"answer")
+
+    with serving(answer) as place:
+        assert netsvc("send", place, "question", "--wait", "10") == (0, b"answer", "")
+
+
+def test_what_a_terminals_encoding_lacks_and_what_a_read_has_cut_are_shown_all_the_same() -> None:
+    def answer(connection: socket.socket) -> None:
+        for piece in (b"preis 5 \xe2\x82", b"\xac\r", b"\n"):
+            connection.sendall(piece)
+            connection.recv(100)
+
+    for encoding, shown in (("utf-8", "preis 5 €\n"), ("latin-1", "preis 5 \\u20ac\n")):
+        environment = {"PYTHONIOENCODING": encoding}
+        with (
+            serving(answer) as place,
+            in_terminal("send", place, "a", "b", "c", "--wait", environment=environment) as terminal,
+        ):
+            assert terminal.end() == (0, shown)
 
 
 def test_a_terminal_is_shown_what_came_and_not_driven(daemon: Daemon) -> None:
@@ -121,7 +156,8 @@ def test_a_terminal_is_shown_what_came_and_not_driven(daemon: Daemon) -> None:
 
 def test_no_answer_is_a_failure(daemon: Daemon) -> None:
     address = tcp(daemon, "discard")
-    assert refused("send", address, "x", "--wait") == f"tcp://{address}: no answer: closed by the server"
+    said = refused("send", address, "x", "--wait", "0.2")
+    assert said == f"tcp://{address}: no answer: closed by the server"
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
         silent.bind(("127.0.0.1", 0))
         url = f"udp://127.0.0.1:{silent.getsockname()[1]}"
@@ -163,6 +199,9 @@ def test_certificates_are_verified_and_wanted(daemon: Daemon, certificates: Cert
 def test_what_cannot_be_sent_is_said(daemon: Daemon, tmp_path: Path) -> None:
     url = f"udp://localhost:{daemon.port('receiver', 'udp')}"
     assert refused("send", url, "--file", "/nonesuch") == "/nonesuch: no such file or directory"
+    assert refused("send", url, "--file", "") == "'': no such file or directory"
+    assert refused("send", url, "--file", "/\x1b[31m") == r"/\x1b[31m: no such file or directory"
+    assert refused("send", url, "--file", "/dev/zero").startswith("/dev/zero: more than 1000000 bytes")
     (tmp_path / "big").write_bytes(bytes(65_508))
     said = refused("send", url, "--file", str(tmp_path / "big"))
     assert said == f"{url}: 65508 bytes are more than a datagram can carry"
@@ -172,7 +211,14 @@ def test_what_cannot_be_sent_is_said(daemon: Daemon, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["localhost:1"], ["localhost:1", "0", "--hex"], ["localhost", "x"], ["localhost:1", "x", "--wait", "0"]],
+    [
+        ["localhost:1"],
+        ["localhost:1", "0", "--hex"],
+        ["localhost", "x"],
+        ["udp://127.0.0.1:0", "x"],
+        ["localhost:1", "x", "--wait", "0"],
+        ["localhost:1", "x", "--wait", "nan"],
+    ],
 )
 def test_wrong_usage_is_said(arguments: list[str]) -> None:
     status, output, errors = netsvc("send", *arguments)
@@ -212,3 +258,48 @@ def test_ctrl_c_ends_it_without_a_word() -> None:
             assert connection.recv(10) == b"x"
             interrupt(command.process)
             assert command.end() == (130, b"", "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_a_server_that_does_not_read_does_not_keep_who_wants_to_go(number: int) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        started("send", f"127.0.0.1:{silent.getsockname()[1]}", "--file", "/dev/zero") as command,
+    ):
+        connection, _ = silent.accept()
+        with connection:
+            # It sends as long as there is room, and then waits.
+            looks = [0]
+
+            def is_stuck() -> bool:
+                looks.append(_unread(connection))
+                return 0 < looks[-1] == looks[-10:][0]
+
+            eventually(is_stuck)
+            command.process.send_signal(number)
+            # Half a minute would be what an orderly end may take.
+            assert command.process.wait(PATIENCE / 2) == 128 + number
+            assert command.end() == (128 + number, b"", "")
+
+
+def _unread(connection: socket.socket) -> int:
+    """How many bytes wait to be read."""
+    return int(struct.unpack("i", fcntl.ioctl(connection, termios.FIONREAD, bytes(4)))[0])
+
+
+def test_a_window_that_closes_leaves_no_socket_behind(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as silent:
+        silent.bind(str(tmp_path / "here"))
+        silent.settimeout(PATIENCE)
+        with started(
+            "send",
+            f"unix-datagram://{tmp_path}/here",
+            "x",
+            "--wait=600",
+            environment={"TMPDIR": tempfile.mkdtemp(dir=tmp_path)},
+        ) as command:
+            _, source = silent.recvfrom(10)
+            assert Path(source).exists()
+            command.process.send_signal(signal.SIGHUP)
+            assert command.end() == (129, b"", "")
+            assert not Path(source).parent.exists()

@@ -13,6 +13,10 @@ from tests.commands.programs import NETSVC, netsvc
 from tests.live.daemon import PATIENCE, TWISTD, refused
 
 
+def test_the_short_form_of_help_is_known_here_too() -> None:
+    assert twistd_arguments(("--echo", "0", "-h"))[4:] == ["--echo", "0", "--help"]
+
+
 def test_options_are_passed_on_as_they_are() -> None:
     assert twistd_arguments(("--echo", "0", "--", "-h")) == [
         *("twistd", "-n", "--pidfile=", "netsvc"),

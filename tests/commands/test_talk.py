@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import ssl
 import termios
@@ -196,6 +197,20 @@ def test_ctrl_c_leaves_the_terminal_as_it_was(daemon: Daemon, by_key: bool) -> N
         assert termios.tcgetattr(terminal._master)[3] & termios.ICANON
 
 
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGHUP, 129), (signal.SIGTERM, 143), (signal.SIGQUIT, -signal.SIGQUIT)]
+)
+def test_signals_leave_the_terminal_as_it_was(daemon: Daemon, number: int, status: int) -> None:
+    with in_terminal("talk", tcp(daemon)) as terminal:
+        before = termios.tcgetattr(terminal._master)
+        terminal.wait_for(">>> ")
+        assert termios.tcgetattr(terminal._master) != before
+        terminal.process.send_signal(number)
+        # setsid(1) is in between.
+        assert terminal.end()[0] == status
+        assert termios.tcgetattr(terminal._master) == before
+
+
 def test_ctrl_c_ends_it_while_it_connects_and_between_prompts() -> None:
     for url in ("tls://", ""):
         with (
@@ -265,18 +280,25 @@ def test_an_empty_line_and_no_line_end_it(daemon: Daemon) -> None:
 
 
 def test_lines_that_cannot_be_sent_any_more_are_a_failure() -> None:
-    def answer(connection: socket.socket) -> None:
-        connection.sendall(connection.recv(100))
+    with serving(lambda connection: connection.sendall(connection.recv(100))) as place:
+        status, output, errors = netsvc("talk", place, given=b"a\nb\nb\nb\n")
+        assert (status, output.splitlines()[0], errors.count("\n")) == (1, b"a", 1)
+        assert errors.startswith(f"netsvc: tcp://{place}: ")
 
-    with serving(answer) as place:
+
+def test_a_server_that_goes_is_noticed_while_the_next_line_is_awaited() -> None:
+    with serving(lambda connection: connection.sendall(connection.recv(100))) as place:
         with started("talk", place) as command:
             command.type("a\n")
-            assert command.line() == "a\n"
-            command.type("b\n" * 3)
-            status, _, errors = command.end()
-        assert status == 1
-        assert errors.startswith(f"netsvc: tcp://{place}: ")
-        assert errors.count("\n") == 1
+            assert command.process.wait(PATIENCE) == 1
+            _, output, errors = command.end()
+        text = "closed by the server before the end of what is to be sent"
+        assert (output, errors) == (b"a\n", f"netsvc: tcp://{place}: {text}\n")
+
+
+def test_a_server_that_goes_after_the_last_answer_has_done_what_it_should() -> None:
+    with serving(lambda connection: connection.sendall(connection.recv(100))) as place:
+        assert netsvc("talk", place, given=b"a\n") == (0, b"a\n", "")
 
 
 def test_nobody_there_is_one_line() -> None:
