@@ -8,6 +8,8 @@ from typing import Any
 
 from zope.interface import Attribute, Interface
 
+from twisted.internet.defer import Deferred
+
 
 class INetService(Interface):
     """A declaration of one service, found through `twisted.plugin`; see `netsvc.service.NetService`."""
@@ -17,16 +19,23 @@ class INetService(Interface):
     port = Attribute("int or None: the default port; None where a WHERE must always be given")
     stream = Attribute("str: dotted name of a callable that returns a Factory, or ''")
     datagram = Attribute("str: dotted name of a callable that returns a DatagramProtocol, or ''")
+    websocket = Attribute(
+        "str: the same as stream for those who come over WebSocket, or '' where that serves them"
+    )
     settings = Attribute("tuple of Setting: passed to those callables as keyword arguments")
-    needs = Attribute("tuple of str: what else they are passed: reactor, clients, timeline")
+    needs = Attribute(
+        "tuple of str: what else they are passed: reactor, clients, timeline, daemon, journal, listener, "
+        "limits"
+    )
     shared = Attribute("str: dotted name of a callable whose one result all listeners share, or ''")
     limits = Attribute("mapping of str to value: this service's own defaults for [limits]")
     first = Attribute("str: what a client owes at once: '', 'segment' or 'line'")
     log = Attribute("mapping of a fact's kind to the line that the log has for it")
+    noted = Attribute("bool: whether its connections and messages are facts")
 
 
 class IFactSink(Interface):
-    """Something that facts flow to: the ring, the counters, the log."""
+    """Something that facts flow to one by one: the log."""
 
     def note(row: tuple[Any, ...]) -> None:
         """
@@ -36,6 +45,46 @@ class IFactSink(Interface):
         exception is counted against the sink and reaches nobody else.
 
         @param row: a row as `netsvc.facts` describes it.
+        """
+
+
+class IFactArchive(Interface):
+    """Something that takes facts by the batch, because there are many: the ring."""
+
+    def take(first: int, notes: tuple[tuple[Any, ...], ...]) -> None:
+        """
+        Take a batch.
+
+        It is called in the reactor's thread, so it must be quick and must not wait.
+
+        @param first: the seq of the first note; each has one more than the one before it.
+        @param notes: the values of at least one note, flat, as `netsvc.facts` describes them; see
+            `netsvc.facts.rows_of`.
+        """
+
+
+class IFactStore(Interface):
+    """Facts that were kept, to be read a few at a time and in order: what the ring has, or a journal."""
+
+    last = Attribute("int: the seq of the newest fact, 0 where there is none")
+    gone = Attribute("int: nothing with a seq up to this one is there any more; 0 where nothing ever left")
+    taken = Attribute("int: how many facts it was ever given")
+    left = Attribute("int: how many of them have left; those that are there are the last of those taken")
+
+    def since(after: int, limit: int) -> list[tuple[Any, ...]]:
+        """
+        The oldest facts with a seq greater than one, as rows, oldest first.
+
+        @param after: a seq; 0 begins with the oldest that is there.
+        @param limit: the most facts to give, at least 1.
+        """
+
+    def before(seq: int, limit: int) -> list[tuple[Any, ...]]:
+        """
+        The newest facts with a seq less than one, as rows, newest first.
+
+        @param seq: a seq; it need not be that of a fact.
+        @param limit: the most facts to give, at least 1.
         """
 
 
@@ -87,8 +136,112 @@ class IClientStore(Interface):
         """
 
 
+class IDaemonView(Interface):
+    """What there is to see of the running daemon, for the page, the API and the metrics."""
+
+    started = Attribute("float: when the daemon was made, in seconds since the epoch")
+    version = Attribute("str: netsvc's version")
+    facts = Attribute("netsvc.facts.Facts: the dispatcher")
+    timeline = Attribute("netsvc.journal.timeline.Timeline: the newest facts")
+    watchers = Attribute("netsvc.journal.watch.Watchers: all who watch the timeline or wait for facts")
+    clients = Attribute("IClientStore: who is here")
+
+    def listeners() -> list[dict[str, Any]]:
+        """
+        Every listener, ready for JSON, in the order in which they were asked for.
+
+        Keys: service, listener (its URL), transport, address, port, max_connections (None for datagrams),
+        opened, closed, open, messages_in, bytes_in, messages_out, bytes_out, refused (reason to number),
+        dropped (datagrams that the system dropped for want of room).
+        """
+
+    def connections() -> Iterator[dict[str, Any]]:
+        """
+        Every open connection, ready for JSON, of each listener the oldest first; each is read when it is
+        asked for.
+
+        Keys: connection, service, listener, transport, address, port, local, name (of the client list, or
+        None), opened (nanoseconds since the epoch, as a string), bytes_in, bytes_out, messages_in,
+        messages_out.
+        """
+
+    def health() -> list[str]:
+        """What is wrong, one line each; empty is healthy."""
+
+    def ready() -> bool:
+        """Whether every listener is open and the daemon is not stopping."""
+
+    def lines_hidden() -> int:
+        """Lines that the log left out for their rate."""
+
+    def missed() -> dict[str, int]:
+        """How many facts each sink lost, by the sink's name."""
+
+    def sink_lag() -> dict[str, float]:
+        """How old the oldest fact is that a sink has not taken yet, in seconds, by the sink's name."""
+
+    def stream_services() -> list[str]:
+        """The names of the services that WebSocket can carry: those that listen, and echo and chat."""
+
+    def guard_for(service: str, listener: str) -> Any:
+        """
+        What serves a service's connections over WebSocket: the same guard, limits and facts as its sockets'.
+
+        @param service: one of `stream_services`.
+        @param listener: the URL that the connections are counted and noted under, such as
+            ``ws://127.0.0.1:8080/ws/echo``. The same again gives the same factory.
+        @return: an `IProtocolFactory`.
+        @raise KeyError: it is no such service.
+        """
+
+    def shared(service: str) -> Any:
+        """
+        What all listeners of a service share, such as the chat's room.
+
+        @raise KeyError: it is no service that runs, or it shares nothing.
+        """
+
+
+class IKeptWhole(Interface):
+    """
+    Marks a factory, or a datagram protocol, whose messages are kept whole, however long they are.
+
+    That is what one provides that tells its clients what is on disk: `capture` cuts everybody else's.
+    """
+
+
 class IJournal(Interface):
-    """Facts on disk. Declared for those who will write to one; this version has none."""
+    """Facts on disk."""
+
+    broken = Attribute("str: why nothing can be recorded at the moment, '' while it can")
+    lost = Attribute("int: facts that it was given and does not have, because it could not write them")
+    lag = Attribute("float: the age of the oldest fact that is not on disk yet, in seconds")
+
+    def recorded() -> Deferred[bool]:
+        """
+        Wait until the message that is being handled is on disk; to be asked while it is being handled.
+
+        @return: fires with True once it is there and survives the end of the process and of the machine, or
+            with False: nobody knows whether it ever will be. Of several those that are there are told in the
+            order in which they came.
+        """
+
+
+@dataclass(frozen=True)
+class ListenerAddress:
+    """
+    Where a listener listens, for a service that must know.
+
+    @ivar url: its name in facts, such as ``tcp://127.0.0.1:8009``; of an endpoint its description.
+    @ivar transport: ``tcp``, ``tls``, ``unix`` or ``endpoint``.
+    @ivar address: an IP address, the path of a UNIX socket, or ``""`` for an endpoint.
+    @ivar port: None for UNIX sockets and endpoints.
+    """
+
+    url: str
+    transport: str
+    address: str
+    port: int | None
 
 
 @dataclass(frozen=True)

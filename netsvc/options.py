@@ -31,9 +31,6 @@ _LONG_DESCRIPTION = (
     "the default set starts. Options with a star may be given several times."
 )
 
-#: What people may look for and this version does not have.
-_ABSENT = {"--web": "this version has no web service", "--journal": "this version has no journal"}
-
 
 class Options(usage.Options):
     """
@@ -49,6 +46,7 @@ class Options(usage.Options):
     optParameters = [
         ["config", None, None, "a TOML file with everything that can be set; the command line wins"],
         ["ready", None, None, "a file that is written, as JSON, once every listener is open"],
+        ["journal", None, None, "a file that keeps every fact, and whatever is acknowledged as recorded"],
         ["tls-certificate", None, None, "PEM file with the server's certificate and its chain"],
         ["tls-key", None, None, "PEM file with the certificate's private key"],
         ["tls-client-ca", None, None, "PEM file of authorities; clients must show a certificate of theirs"],
@@ -87,6 +85,7 @@ class Options(usage.Options):
             super().parseOptions(arguments)  # type: ignore[no-untyped-call]
         except usage.UsageError as error:
             raise SystemExit(f"netsvc: {shown(str(error))}") from None
+        _choose_reactor()
 
     def parseArgs(self, *arguments: str) -> None:
         if arguments:
@@ -111,6 +110,7 @@ class Options(usage.Options):
             tls_certificate=self["tls-certificate"],
             tls_key=self["tls-key"],
             tls_client_ca=self["tls-client-ca"],
+            journal=self["journal"],
             **lists,
         )
 
@@ -140,9 +140,22 @@ class Options(usage.Options):
         known = {f"--{option.removesuffix('=')}": option.endswith("=") for option in self.longOpt}
         for option in _long_options(arguments, known):
             if option not in known:
-                why = _ABSENT.get(option) or self.registry.why_left_out(option.removeprefix("--"))
+                why = self.registry.why_left_out(option.removeprefix("--"))
                 unknown = "no such option" + (did_you_mean(option, known) or "; --help lists them")
                 raise usage.UsageError(f"{shown(option)}: {why or unknown}")
+
+
+def _choose_reactor() -> None:
+    """
+    Take our reactor where nobody has chosen one and the system can have it.
+
+    twistd imports none before the options of its plugins have been read; ``twistd --reactor``, a program that
+    embeds netsvc or a plugin that imports one has chosen.
+    """
+    if sys.platform == "linux" and "twisted.internet.reactor" not in sys.modules:
+        from netsvc.net.fast.reactor import install
+
+        install()
 
 
 def _long_options(arguments: list[str], known: Mapping[str, bool]) -> Iterator[str]:

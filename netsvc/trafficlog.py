@@ -7,6 +7,7 @@ lines too. What peers sent appears as a Python literal only, so that no byte of 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -15,7 +16,7 @@ from zope.interface import implementer
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from netsvc.facts import REFUSED, Fact, Row
+from netsvc.facts import REFUSED, Fact, Room, Row
 from netsvc.interfaces import IFactSink
 
 #: Refusals that the process is the reason of, not one listener: counted together, because they come on all
@@ -24,19 +25,33 @@ _OF_THE_PROCESS = frozenset({"descriptors"})
 
 
 class _Rate:
-    """Lines of one kind within the current second."""
+    """
+    Lines of one kind within the current second; a `netsvc.facts.Room`.
 
-    __slots__ = ("allowed", "hidden", "written")
+    @ivar full: no line more, until the second is over.
+    @ivar hidden: how many were left out.
+    """
+
+    __slots__ = ("_allowed", "_written", "full", "hidden")
 
     def __init__(self, allowed: float) -> None:
-        self.allowed = allowed
-        self.written = 0
+        self._allowed = allowed
+        self.begin()
+
+    def begin(self) -> None:
+        """A new second."""
+        self._written = 0
+        # Also where no line is allowed: of each second the first is asked for, and begins the second.
+        self.full = False
         self.hidden = 0
 
     def take(self) -> bool:
-        if self.written < self.allowed:
-            self.written += 1
+        """Whether there is room for a line, which is taken."""
+        if self._written < self._allowed:
+            self._written += 1
+            self.full = self._written >= self._allowed
             return True
+        self.full = True
         self.hidden += 1
         return False
 
@@ -47,6 +62,7 @@ class TrafficLog:
     Writes facts to the log.
 
     @ivar hidden: lines that were left out for their rate since the start.
+    @ivar shown: bytes of a message that its line shows at most; some facts have more of it.
     """
 
     def __init__(
@@ -66,13 +82,22 @@ class TrafficLog:
             write one.
         """
         self.hidden = 0
+        self.shown = sys.maxsize
         self._clock = clock
         self._lines = lines
         self._rates = rates
         self._refusal_rates = refusal_rates
-        self._current: dict[tuple[str, str], _Rate] = {}
+        self._seconds: dict[tuple[str, str], _Rate] = {}
         self._second: IDelayedCall | None = None
         self._logs: dict[str, Logger] = {}
+
+    def wants(self, service: str, kind: str) -> bool:
+        """Whether there is a line for such facts."""
+        return kind == REFUSED or kind in self._lines.get(service, {})
+
+    def room(self, listener: str) -> Room:
+        """The room for the lines of a listener's messages; see `Facts.tell`."""
+        return self._second_of(listener, "")
 
     def note(self, row: Row) -> None:
         """Write a fact's line, if it has one and there is room; see `IFactSink`."""
@@ -81,9 +106,9 @@ class TrafficLog:
             text = "refused {peer}: {reason}"
         else:
             text = self._lines.get(origin[0], {}).get(kind, "")
-        if text and self._room(origin[1], row[6] if kind == REFUSED else ""):
+        if text and self._may_write(origin[1], row[6] if kind == REFUSED else ""):
             fact = Fact.of(row)
-            line = text.format(peer=_peer(fact), data=_data(fact), reason=_reason(fact))
+            line = text.format(peer=_peer(fact), data=_data(fact, self.shown), reason=_reason(fact))
             self._log(fact.origin.service).info("{line}", line=line)
 
     def stop(self) -> None:
@@ -92,22 +117,22 @@ class TrafficLog:
             self._second.cancel()
             self._end_second()
 
-    def _room(self, listener: str, reason: str) -> bool:
-        if reason in _OF_THE_PROCESS:
-            listener = "all listeners"
-        rate = self._current.get((listener, reason))
+    def _may_write(self, listener: str, reason: str) -> bool:
+        if self._second is None:
+            self._second = self._clock.callLater(1.0, self._end_second)
+        return self._second_of("all listeners" if reason in _OF_THE_PROCESS else listener, reason).take()
+
+    def _second_of(self, listener: str, reason: str) -> _Rate:
+        rate = self._seconds.get((listener, reason))
         if rate is None:
             rates = self._refusal_rates if reason else self._rates
             allowed = rates.get(listener, 1.0 if reason else float("inf"))
-            rate = self._current[listener, reason] = _Rate(allowed)
-            if self._second is None:
-                self._second = self._clock.callLater(1.0, self._end_second)
-        return rate.take()
+            rate = self._seconds[listener, reason] = _Rate(allowed)
+        return rate
 
     def _end_second(self) -> None:
         self._second = None
-        ended, self._current = self._current, {}
-        for (listener, reason), rate in ended.items():
+        for (listener, reason), rate in self._seconds.items():
             if rate.hidden:
                 self.hidden += rate.hidden
                 self._log("log").info(
@@ -116,6 +141,7 @@ class TrafficLog:
                     count=rate.hidden,
                     what=f"refused, {reason}" if reason else "messages",
                 )
+            rate.begin()
 
     def _log(self, service: str) -> Logger:
         log = self._logs.get(service)
@@ -142,9 +168,10 @@ def _told(value: object) -> str:
     return text if text.isascii() and text.isprintable() else ascii(text)
 
 
-def _data(fact: Fact) -> str:
+def _data(fact: Fact, most: int) -> str:
     if fact.data is None:
         return ""
-    if fact.length is not None and fact.length > len(fact.data):
-        return f"{fact.data!r}... ({fact.length} bytes)"
-    return repr(fact.data)
+    data = fact.data[:most]
+    if fact.length is not None and fact.length > len(data):
+        return f"{data!r}... ({fact.length} bytes)"
+    return repr(data)

@@ -8,12 +8,13 @@ from contextlib import contextmanager
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent, eventAsText, globalLogPublisher
 
-from netsvc.facts import CLOSED, OPENED, RECEIVED, REFUSED, Detail, Facts, OriginRow
+from netsvc.facts import CLOSED, OPENED, RECEIVED, REFUSED, SENT, Detail, Facts, OriginRow, Row
 from netsvc.interfaces import IFactSink
 from netsvc.trafficlog import TrafficLog
 
@@ -25,15 +26,45 @@ def _origin(address: str = "127.0.0.1", port: int | None = 54321, service: str =
     return (service, _LISTENER, "tcp", address, port, "127.0.0.1:6667", 1)
 
 
+@implementer(IFactSink)
+class _Kept:
+    """A sink that keeps its rows."""
+
+    def __init__(self, rows: list[Row]) -> None:
+        self._rows = rows
+
+    def note(self, row: Row) -> None:
+        self._rows.append(row)
+
+
+@implementer(IFactSink)
 class _Log:
     """A traffic log behind a dispatcher, and what it wrote."""
 
-    def __init__(self, rates: Mapping[str, float] | None = None, capture: int = 4096) -> None:
+    def __init__(
+        self, rates: Mapping[str, float] | None = None, capture: int = 4096, batched: bool = False
+    ) -> None:
         self.clock = Clock()
         self.events: list[LogEvent] = []
-        self.facts = Facts(capture=capture)
+        self.kept: list[Row] = []
+        self.asked = 0
         self.log = TrafficLog(self.clock, _LINES, rates or {})
-        self.facts.subscribe(self.log)
+        self.facts = Facts(capture=capture, later=Clock().callLater if batched else None)
+        if batched:
+            self.facts.tell(self, self.log.wants, self.log.room)
+            self.facts.subscribe(_Kept(self.kept))
+        else:
+            self.facts.subscribe(self.log)
+
+    def note(self, row: Row) -> None:
+        self.asked += 1
+        self.log.note(row)
+
+    def message(self, *numbers: int) -> None:
+        book = self.facts.book("receiver", _LISTENER)
+        with self._watched():
+            for number in numbers:
+                book += (number, RECEIVED, _origin(), b"%d" % number, None)
 
     def emit(
         self,
@@ -117,6 +148,32 @@ def test_beyond_its_rate_a_listener_gets_one_line_that_counts_the_rest(log: _Log
     assert log.log.hidden == 7
     log.emit(RECEIVED, b"again")
     assert log.lines()[-1].endswith("b'again'")
+
+
+@pytest.mark.parametrize("rate", [0.0, 3.0])
+def test_messages_beyond_the_rate_are_counted_without_the_log(rate: float) -> None:
+    log = _Log({_LISTENER: rate}, batched=True)
+    for second in (1, 2):
+        log.message(*range(10))
+        # Without a room the first of a second is asked for, and begins the second.
+        assert log.asked == second * max(rate, 1.0)
+        log.advance(1.0)
+        assert log.log.hidden == second * (10 - rate)
+        assert (
+            log.lines()[-1] == f"{_LISTENER}: {10 - rate:.0f} more in this second, not shown here: messages"
+        )
+    log.facts.flush()
+    assert len(log.kept) == 20
+
+
+def test_of_a_book_the_log_is_told_only_what_it_has_lines_for() -> None:
+    log = _Log(batched=True)
+    book = log.facts.book("receiver", _LISTENER)
+    book += (1, SENT, _origin(), b"answer", None)
+    assert log.asked == 0
+    # Of a service without a line nobody is told, so that its book is the list of notes itself.
+    assert isinstance(log.facts.book("unheard", _LISTENER), list)
+    assert isinstance(log.facts.book("receiver", _LISTENER, (SENT,)), list)
 
 
 def test_a_second_within_the_rate_leaves_no_line(log: _Log) -> None:

@@ -16,12 +16,14 @@ from __future__ import annotations
 import json
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from typing import Any
 
 #: Entries in a block: about 10 KB of text, so that a change is encoded in microseconds.
 BLOCK = 128
 
 _SEPARATOR = b", "
+
+#: Writes a text as JSON; many times as quick as `json.dumps` with all that may stand in a dictionary.
+quoted = json.JSONEncoder().encode
 
 
 class EncodedList:
@@ -44,12 +46,16 @@ class EncodedList:
     def __len__(self) -> int:
         return len(self._places)
 
-    def set(self, key: str, value: dict[str, Any]) -> None:
-        """Enter a value under a key; one that was there is replaced in its place."""
+    def set(self, key: str, value: str) -> None:
+        """
+        Enter a value under a key; one that was there is replaced in its place.
+
+        @param value: JSON, in ASCII.
+        """
         number = self._places.get(key)
         if number is None:
             number = self._places[key] = self._open_block()
-        self._blocks[number][key] = json.dumps({key: value})[1:-1].encode("ascii")
+        self._blocks[number][key] = f"{quoted(key)}: {value}".encode("ascii")
         self._changed(number)
 
     def discard(self, key: str) -> None:

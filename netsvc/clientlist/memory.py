@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from zope.interface import implementer
 
@@ -19,7 +18,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from netsvc.clientlist.deadlines import Deadlines
-from netsvc.clientlist.encoded import EncodedList
+from netsvc.clientlist.encoded import EncodedList, quoted
 from netsvc.interfaces import IClientStore
 
 JOINED, LEFT = "joined", "left"
@@ -27,14 +26,18 @@ JOINED, LEFT = "joined", "left"
 Changed = Callable[[str, dict[str, Any]], None]
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
+class _Entry(NamedTuple):
     name: str
     address: str
     port: int | None
 
     def document(self) -> dict[str, Any]:
         return {"name": self.name, "address": self.address, "port": self.port}
+
+    def encoded(self) -> str:
+        """The document as `json.dumps` writes it."""
+        port = "null" if self.port is None else self.port
+        return f'{{"name": {quoted(self.name)}, "address": {quoted(self.address)}, "port": {port}}}'
 
 
 class _Addresses:
@@ -160,7 +163,7 @@ class ClientList:
             return
         if old is not None:
             self._untold.append((LEFT, old))
-        self._encoded.set(entry.name, entry.document())
+        self._encoded.set(entry.name, entry.encoded())
         self._untold.append((JOINED, entry))
 
     def _oldest(self) -> _Entry:
@@ -188,6 +191,9 @@ class ClientList:
     def _tell(self) -> None:
         """Tell what is untold, unless that is going on further up the stack, which then tells this too."""
         if self._telling:
+            return
+        if not self._subscribers:
+            self._untold.clear()
             return
         self._telling = True
         try:

@@ -1,64 +1,89 @@
 """
 The ring: the newest facts, in memory, within a fixed number of bytes; the oldest leave first.
 
-Rows are kept as they come (see `netsvc.facts`); nothing is made of them until somebody reads.
+Notes are kept as they come, by the batch (see `netsvc.facts`); nothing is made of them until somebody reads,
+and then what has not been handed on yet is read too. What leaves, leaves by the batch.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from itertools import takewhile
 from sys import getsizeof
 
 from zope.interface import implementer
 
-from netsvc.facts import Row
-from netsvc.interfaces import IFactSink
+from netsvc.facts import NOTE, Notes, Row, rows_of
+from netsvc.interfaces import IFactArchive
 
-#: What a row costs beyond its data: the tuple, its large integers, the bytes object's head and a slot in the
-#: deque; measured with tracemalloc on CPython 3.11, rounded up.
-ROW_COST = 288
+#: What a note costs beyond its data: its place in the batch, the time and the bytes object's head; measured
+#: with tracemalloc on CPython 3.11, rounded up.
+ROW_COST = 128
 
-#: What an origin costs; a connection's is counted with its first and its last row, a datagram's with each.
-ORIGIN_COST = 240
+#: What an origin costs, and the tuple of what else is known; a connection's origin is counted with its first
+#: and its last note, a datagram's where its peer is new.
+ORIGIN_COST = 320
+
+#: What a batch costs beyond its notes, and its place in the deque.
+BATCH_COST = 160
 
 #: What a key of the detail costs, beyond its value.
 _PAIR_COST = 64
 
+#: Notes that leave together at most: with few, a ring as small as may be still holds some.
+_TOGETHER = 256
 
-@implementer(IFactSink)
+_Batch = tuple[int, Notes, int]
+
+
+@implementer(IFactArchive)
 class Ring:
     """The newest facts."""
 
-    def __init__(self, memory: int) -> None:
+    def __init__(self, memory: int, flush: Callable[[], None] = lambda: None) -> None:
         """
-        @param memory: bytes that the rows together may take.
+        @param memory: bytes that the notes together may take.
+        @param flush: has what waits handed on, `Facts.flush`.
         """
         self._memory = memory
+        self._flush = flush
         self._size = 0
-        self._rows: deque[Row] = deque()
+        self._count = 0
+        self._batches: deque[_Batch] = deque()
 
     def __len__(self) -> int:
-        return len(self._rows)
+        self._flush()
+        return self._count
 
     @property
     def size(self) -> int:
-        """Bytes that the rows take; each row's are the same when it comes and when it leaves."""
+        """Bytes that the notes take."""
         return self._size
 
     @property
     def last(self) -> int:
         """The seq of the newest fact, 0 where there is none."""
-        return self._rows[-1][0] if self._rows else 0
+        self._flush()
+        if not self._batches:
+            return 0
+        first, notes, _ = self._batches[-1]
+        return first + len(notes) // NOTE - 1
 
-    def note(self, row: Row) -> None:
-        """Keep a fact; see `IFactSink`."""
-        rows = self._rows
-        rows.append(row)
-        size = self._size + _cost(row)
-        while size > self._memory:
-            size -= _cost(rows.popleft())
-        self._size = size
+    def take(self, first: int, notes: Notes) -> None:
+        """Keep a batch, as several where it is large, for each leaves as a whole; see `IFactArchive`."""
+        for begin in range(0, len(notes) // NOTE, _TOGETHER):
+            self._keep(first + begin, notes[begin * NOTE : (begin + _TOGETHER) * NOTE])
+
+    def _keep(self, first: int, notes: Notes) -> None:
+        cost = _cost(notes)
+        self._batches.append((first, notes, cost))
+        self._count += len(notes) // NOTE
+        self._size += cost
+        while self._size > self._memory:
+            _, gone, cost = self._batches.popleft()
+            self._count -= len(gone) // NOTE
+            self._size -= cost
 
     def since(self, after: int) -> list[Row]:
         """
@@ -66,24 +91,29 @@ class Ring:
 
         @param after: a seq; 0 gives all.
         """
-        newest_first = takewhile(lambda row: row[0] > after, reversed(self._rows))
-        found = list(newest_first)
-        found.reverse()
+        self._flush()
+        newest_first = takewhile(
+            lambda batch: batch[0] + len(batch[1]) // NOTE - 1 > after, reversed(self._batches)
+        )
+        found: list[Row] = []
+        for first, notes, _ in reversed(list(newest_first)):
+            skipped = max(0, after + 1 - first)
+            found += rows_of(first + skipped, notes[skipped * NOTE :])
         return found
 
     def clear(self) -> None:
         """Forget everything."""
-        self._rows.clear()
-        self._size = 0
+        self._flush()
+        self._batches.clear()
+        self._size = self._count = 0
 
 
-def _cost(row: Row) -> int:
-    """Bytes that a row takes."""
-    data = row[5]
-    if data and row[3][6]:
-        # A connection's message, which is nearly every row.
-        return ROW_COST + len(data)
-    return ROW_COST + ORIGIN_COST + (len(data) if data else 0) + _cost_of(row[7])
+def _cost(notes: Notes) -> int:
+    """Bytes that a batch takes."""
+    data = sum(map(len, notes[3::NOTE]))
+    # A connection's message shares its origin; whatever else there is has more to tell.
+    more = sum(ORIGIN_COST + _cost_of(one[2]) for one in filter(None, notes[4::NOTE]))
+    return BATCH_COST + ROW_COST * (len(notes) // NOTE) + data + more
 
 
 def _cost_of(value: object) -> int:

@@ -18,13 +18,14 @@ from typing import Any
 
 from zope.interface import implementer
 
-from twisted.internet import address, defer, main, tcp
+from twisted.internet import address, defer, main
 from twisted.internet.base import BasePort
 from twisted.internet.interfaces import IAddress, IDelayedCall, IListeningPort, IProtocol, IProtocolFactory
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from netsvc.net.fast.stream import Server
 from netsvc.net.rarelog import RareLog
 
 #: Connections accepted in one turn of the reactor, so that a storm of them cannot keep those inside waiting.
@@ -54,11 +55,7 @@ _GONE = frozenset(
 )
 
 
-class TCPServer(tcp.Server):
-    """A TCP connection that was accepted."""
-
-
-class UNIXServer(tcp.Server):
+class UNIXServer(Server):
     """
     A UNIX stream connection that was accepted.
 
@@ -105,6 +102,8 @@ class AcceptPort(BasePort):
         """
         BasePort.__init__(self, reactor)
         self.socket = sock
+        # At hand, because the socket makes it anew whenever it is asked.
+        self._family = sock.family
         self.factory = factory
         self._turned_away = turned_away
         self._reactor = reactor
@@ -125,6 +124,10 @@ class AcceptPort(BasePort):
     def startListening(self) -> None:
         """Begin to accept."""
         name = self.socket.getsockname()
+        if self._on_ip:
+            # Answers are small and ready at once: waiting to join them with later ones only makes them late.
+            # Connections have it from the socket that they were accepted on.
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._realPortNumber = name[1] if self._on_ip else None
         self.factory.doStart()
         self._reserve()
@@ -183,12 +186,12 @@ class AcceptPort(BasePort):
 
     @property
     def _on_ip(self) -> bool:
-        return self.socket.family != socket.AF_UNIX
+        return self._family != socket.AF_UNIX
 
     def _address(self, name: Any) -> IAddress:
-        if self.socket.family == socket.AF_INET6:
+        if self._family == socket.AF_INET6:
             return address.IPv6Address("TCP", *name)
-        if self.socket.family == socket.AF_INET:
+        if self._family == socket.AF_INET:
             return address.IPv4Address("TCP", *name)
         return address.UNIXAddress(name or None)
 
@@ -208,15 +211,13 @@ class AcceptPort(BasePort):
             else:
                 transport.abortConnection()
 
-    def _transport(self, connection: socket.socket, peer: Any, protocol: IProtocol) -> tcp.Server:
+    def _transport(self, connection: socket.socket, peer: Any, protocol: IProtocol) -> Server:
         connection.setblocking(False)
         self._sessions += 1
         port: Any = self
         if not self._on_ip:
             return UNIXServer(connection, protocol, (peer,), port, self._sessions, self._reactor)
-        # Answers are small and ready at once: waiting to join them with later ones only makes them late.
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return TCPServer(connection, protocol, _with_scope(peer), port, self._sessions, self._reactor)
+        return Server(connection, protocol, _with_scope(peer), port, self._sessions, self._reactor)
 
     def _turn_away(self) -> bool:
         """Out of descriptors: free one, close one who waits with it, take it back. False: try no more."""

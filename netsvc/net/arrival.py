@@ -9,7 +9,7 @@ from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.interfaces import IAddress
 
 from netsvc.facts import NO_DETAIL, Detail
-from netsvc.interfaces import Arrival, ProxyArrival, TLSArrival
+from netsvc.interfaces import Arrival, IArrivalTransport, ProxyArrival, TLSArrival
 from netsvc.net.addresses import fold
 from netsvc.net.source import path_of
 
@@ -19,8 +19,13 @@ def arrival_at(transport: Any, name: str) -> Arrival:
     What the transport alone tells.
 
     @param transport: a connected `ITransport`.
-    @param name: ``tcp``, ``tls``, ``unix`` …, or ``endpoint`` where only the transport knows.
+    @param name: ``tcp``, ``tls``, ``unix`` …, or ``endpoint`` where only the transport knows. One that
+        knows how its client arrived, as a WebSocket does, tells that in full.
     """
+    knowing: Any = IArrivalTransport(transport, None)
+    if knowing is not None:
+        told: Arrival = knowing.arrival()
+        return replace(told, transport=name)
     address, port = host_and_port(transport.getPeer())
     local_address, local_port = host_and_port(transport.getHost())
     if name == "endpoint":

@@ -19,7 +19,7 @@ from netsvc.net.addresses import parse
 from netsvc.net.description import arguments_of
 from netsvc.net.machine import Inherited, Machine
 from netsvc.net.query import Own, read_query
-from netsvc.net.where import EndpointWhere, HostWhere, PortWhere, URLWhere, Where, host_in_url, host_name
+from netsvc.net.where import EndpointWhere, HostWhere, PortWhere, URLWhere, Where, host_name
 from netsvc.settings import TLS, Limits, Net, SettingError
 
 #: The longest path of a UNIX socket, in bytes: sun_path without the NUL at its end (unix(7)).
@@ -29,9 +29,12 @@ _SIDES: Mapping[str, str] = {
     "tcp": "stream",
     "tls": "stream",
     "unix": "stream",
+    "ws": "stream",
+    "wss": "stream",
     "udp": "datagram",
     "unix-datagram": "datagram",
 }
+_OVER_TLS = ("tls", "wss")
 _SCHEMES_OF_SIDE = {"stream": "tcp://, tls:// or unix://", "datagram": "udp:// or unix-datagram://"}
 
 
@@ -41,7 +44,7 @@ class Binding:
     One socket to open, or one endpoint to listen on.
 
     @ivar kind: ``stream`` or ``datagram``.
-    @ivar transport: ``tcp``, ``tls``, ``udp``, ``unix``, ``unix-datagram``, or ``endpoint``.
+    @ivar transport: ``tcp``, ``tls``, ``ws``, ``wss``, ``udp``, ``unix``, ``unix-datagram``, or ``endpoint``.
     @ivar host: an IP address, the path of a UNIX socket, or ``""`` for an endpoint.
     @ivar port: 0 lets the system choose; None for UNIX sockets and endpoints.
     @ivar family: AF_INET, AF_INET6, AF_UNIX, or AF_UNSPEC for an endpoint.
@@ -53,10 +56,12 @@ class Binding:
     @ivar backlog: connections that may wait to be accepted; 0 for datagrams.
     @ivar proxy: ``off``, ``optional`` or ``required``: a PROXY header, before TLS. On an endpoint it comes
         after what the endpoint does itself, so inside the TLS of ``haproxy:ssl:``.
-    @ivar tls: what to speak TLS with, on ``tls``; None elsewhere.
+    @ivar tls: what to speak TLS with, on ``tls`` and ``wss``; None elsewhere.
     @ivar optional: it is left out where the machine lacks this address, if another one remains.
     @ivar description: what to give to `serverFromString`, for an endpoint; ``""`` elsewhere.
     @ivar fd: the descriptor of an inherited socket, which is bound already; None elsewhere.
+    @ivar path: of ``ws`` and ``wss`` the resource, ``""`` for every one; ``""`` elsewhere.
+    @ivar origins: of ``ws`` and ``wss`` whose pages may connect.
     """
 
     kind: str
@@ -76,6 +81,8 @@ class Binding:
     optional: bool = False
     description: str = ""
     fd: int | None = None
+    path: str = ""
+    origins: tuple[str, ...] = ()
 
     @property
     def url(self) -> str:
@@ -88,7 +95,7 @@ class Binding:
             return self.where
         if self.family == socket.AF_UNIX:
             return str(URLWhere(self.transport, "", None, self.host))
-        return f"{self.transport}://{host_in_url(self.host)}:{self.port}"
+        return str(URLWhere(self.transport, self.host, self.port, self.path))
 
 
 class _Interface(NamedTuple):
@@ -118,9 +125,19 @@ class _Asked:
     def has(self, side: str) -> bool:
         return bool(self.service.stream if side == "stream" else self.service.datagram)
 
+    def require_websocket(self) -> None:
+        """@raise ValueError: there is nothing to serve over WebSocket."""
+        if not (self.service.stream or self.service.websocket):
+            expected = _SCHEMES_OF_SIDE["datagram"]
+            raise ValueError(f"{self.service.name} has no stream side; expected {expected}")
+        if not self.transports & {"stream", "websocket"}:
+            raise ValueError(f"{self.origin} is for datagram sockets alone; use --{self.service.name}")
+
     def require(self, side: str) -> None:
         """@raise ValueError: there is nothing to listen with on that side."""
         if not self.has(side):
+            if not (self.service.stream or self.service.datagram):
+                raise ValueError(f"{self.service.name} is for WebSocket alone; expected ws:// or wss://")
             other = _SCHEMES_OF_SIDE["datagram" if side == "stream" else "stream"]
             raise ValueError(f"{self.service.name} has no {side} side; expected {other}")
         if side not in self.transports:
@@ -173,10 +190,6 @@ def _bindings(where: Where, asked: _Asked) -> list[Binding]:
             return _plain(_interfaces_of(host, asked.machine), port, asked)
         case EndpointWhere(description, prefix):
             return [_endpoint(description, prefix, asked)]
-        case URLWhere(scheme="ws" | "wss"):
-            raise ValueError(
-                "this version has no web service, which WebSocket needs; expected tcp://HOST:PORT"
-            )
         case URLWhere(scheme="systemd"):
             return _inherited(where, asked)
         case _:
@@ -197,7 +210,10 @@ def _plain(interfaces: Iterable[_Interface], port: int, asked: _Asked) -> list[B
 
 
 def _url(where: URLWhere, asked: _Asked) -> list[Binding]:
-    asked.require(_SIDES[where.scheme])
+    if where.scheme in ("ws", "wss"):
+        asked.require_websocket()
+    else:
+        asked.require(_SIDES[where.scheme])
     own = read_query(where, asked.service.settings, asked.own, asked.tls)
     if where.port is None:
         return [_unix(where.path, where.scheme, own, asked)]
@@ -205,7 +221,10 @@ def _url(where: URLWhere, asked: _Asked) -> list[Binding]:
         interfaces = _interfaces_of(where.host, asked.machine)
     else:
         interfaces = _default_interfaces(asked.net, asked.machine)
-    return [_ip(interface, where.port, where.scheme, own, asked) for interface in interfaces]
+    bindings = [_ip(interface, where.port, where.scheme, own, asked) for interface in interfaces]
+    if where.scheme in ("ws", "wss"):
+        return [replace(binding, path=where.path, origins=own.origin) for binding in bindings]
+    return bindings
 
 
 def _ip(interface: _Interface, port: int, transport: str, own: Own, asked: _Asked) -> Binding:
@@ -237,7 +256,7 @@ def _binding(
         where=asked.where,
         backlog=own.backlog if kind == "stream" else 0,
         proxy=own.proxy,
-        tls=own.tls if transport == "tls" else None,
+        tls=own.tls if transport in _OVER_TLS else None,
     )
 
 

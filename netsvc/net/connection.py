@@ -48,6 +48,8 @@ class Connection:
 
     @ivar bytes_in: bytes that the service received.
     @ivar bytes_out: bytes that it wrote.
+    @ivar messages_in: pieces in which they came.
+    @ivar messages_out: pieces in which they went.
     @ivar seen: the sum of both when somebody last looked.
     @ivar quiet_since: when the sum was last seen to have changed, by the reactor's clock.
     """
@@ -69,6 +71,8 @@ class Connection:
         "_write_ended",
         "bytes_in",
         "bytes_out",
+        "messages_in",
+        "messages_out",
         "quiet_since",
         "seen",
     )
@@ -99,8 +103,15 @@ class Connection:
         self._overrun = 0
         self.bytes_in = 0
         self.bytes_out = 0
+        self.messages_in = 0
+        self.messages_out = 0
         self.seen = -1
         self.quiet_since = 0.0
+
+    @property
+    def reason(self) -> str | None:
+        """Why it ends, where that is not the client's doing; None while it does not."""
+        return self._reason
 
     # -- for the layers above ------------------------------------------------------------------------
 

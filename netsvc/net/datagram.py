@@ -12,9 +12,9 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from time import monotonic
+from time import monotonic, time_ns
 from typing import Any
 
 from zope.interface import alsoProvides, implementer
@@ -36,11 +36,14 @@ from twisted.internet.protocol import AbstractDatagramProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from netsvc.facts import RECEIVED, REFUSED, SENT, Facts, OriginRow
+from netsvc.counters import Counts
+from netsvc.facts import NO_DETAIL, RECEIVED, REFUSED, SENT, Detail, Facts, OriginRow
 from netsvc.interfaces import Arrival, IArrivalDatagramTransport
 from netsvc.net.addresses import fold
 from netsvc.net.drops import Drops
-from netsvc.net.pktinfo import ANCILLARY_SIZE, Place, asked_addresses
+from netsvc.net.listening import capture_of
+from netsvc.net.outbox import Outbox
+from netsvc.net.pktinfo import ANCILLARY_SIZE, AskedAddresses, Place, asked_addresses
 from netsvc.net.rarelog import RareLog
 from netsvc.net.replies import OwnAddresses, Peer, PeerAddress, Replies
 from netsvc.net.source import FORMS, address_and_port, path_of, screen_of
@@ -56,7 +59,7 @@ _BUFFER = 65_536
 
 #: One turn ends after so many datagrams, empty ones too, or so many seconds: then it is the others' turn.
 _TURN_DATAGRAMS = 64
-_TURN_SECONDS = 0.005
+_TURN_NANOSECONDS = 5_000_000
 
 #: So many errors with nothing received in between, and the port waits so many seconds: if the system fails
 #: for ever, the process must not spend all its time on being told so.
@@ -72,9 +75,6 @@ _SEND_ERRORS = {
     errno.EACCES: "broadcast",
 }
 
-#: What the port knows of a peer: where it was asked, the system's form of the peer's address, facts' origin.
-_Route = tuple[Place, Any, OriginRow]
-
 
 @implementer(IListeningPort, IReadDescriptor, IMulticastTransport, ISystemHandle, IArrivalDatagramTransport)
 class DatagramPort(MulticastMixin, BasePort):
@@ -84,6 +84,7 @@ class DatagramPort(MulticastMixin, BasePort):
     To the service it is what Twisted's UDP port is (for a UNIX socket: Twisted's UNIX datagram port), save
     that `write` never raises: what may not or cannot be sent is a ``refused`` fact. Addresses are folded.
 
+    @ivar counts: what happened until now.
     @ivar dropped: datagrams that the system dropped because the receive buffer was full.
     @ivar errors: errors of the system in receiving and sending.
     """
@@ -102,6 +103,7 @@ class DatagramPort(MulticastMixin, BasePort):
         limits: Limits,
         own: OwnAddresses,
         clock: Callable[[], float] = monotonic,
+        wall_clock: Callable[[], int] = time_ns,
     ) -> None:
         """
         @param sock: AF_INET, AF_INET6 or AF_UNIX, bound; the port closes it, and leaves a UNIX file.
@@ -114,6 +116,7 @@ class DatagramPort(MulticastMixin, BasePort):
         @param limits: what peers may cost.
         @param own: where this daemon receives datagrams; the port enters itself while it listens.
         @param clock: gives seconds, never running backwards.
+        @param wall_clock: gives nanoseconds since the epoch.
         @raise OSError: the socket is unusable.
         """
         super().__init__(reactor)
@@ -123,12 +126,20 @@ class DatagramPort(MulticastMixin, BasePort):
         self.socketType = socket.SOCK_DGRAM
         self.dropped = 0
         self.errors = 0
-        self._emit = facts.emit
+        self.counts = Counts()
+        self._facts = facts
+        self._received = facts.book(service, listener, (RECEIVED,))
+        self._sent = facts.book(service, listener, (SENT,))
+        self._capture = capture_of(protocol, facts)
         self._source = (service, listener, transport)
         self._own = own
         self._clock = clock
+        self._wall_clock = wall_clock
+        # The clock's time within a turn, all of whose datagrams share one look at it.
+        self._turn: float | None = None
         self._say = RareLog(self._log, clock)
-        self._replies = Replies(limits, clock, own)
+        self._replies = Replies(limits, own)
+        self._outbox = Outbox(sock, self._left, self._send_failed)
         self._screen = None if sock.family == socket.AF_UNIX else screen_of(limits)
         self._errors_in_a_row = 0
         self._paused: IDelayedCall | None = None
@@ -139,15 +150,19 @@ class DatagramPort(MulticastMixin, BasePort):
         self._asked = asked_addresses(sock, limits.tracked_peers)
         self._place = self._bound_place()
         self._address_of = FORMS[self.addressFamily]
+        # Where the datagram last received came to; None: it was cut, and is to go no further.
+        self._came_to: Place | None = self._place
+        self._receive: Callable[[], tuple[bytes, Any]]
         if self._asked is not None:
-            self._receive: Callable[[], Any] = partial(sock.recvmsg, _BUFFER, ANCILLARY_SIZE)
+            self._receive = partial(
+                self._receive_asked, self._asked, partial(sock.recvmsg, _BUFFER, ANCILLARY_SIZE)
+            )
         elif self.addressFamily == socket.AF_UNIX:
             # The only socket that may hold more than the buffer, which recvmsg would say.
-            self._receive = partial(sock.recvmsg, _BUFFER)
+            self._receive = partial(self._receive_uncut, partial(sock.recvmsg, _BUFFER))
             alsoProvides(self, IUNIXDatagramTransport)
         else:
             self._receive = partial(sock.recvfrom, _BUFFER)
-        self._with_flags = self._asked is not None or self.addressFamily == socket.AF_UNIX
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._source[1]} ({self._source[0]})>"
@@ -198,23 +213,13 @@ class DatagramPort(MulticastMixin, BasePort):
 
     def doRead(self) -> None:
         """Receive what there is, for one turn at most."""
-        clock = self._clock
-        receive = self._receive
-        now = clock()
-        end = now + _TURN_SECONDS
-        for _ in range(_TURN_DATAGRAMS):
-            try:
-                received = receive()
-            except BlockingIOError:
-                return
-            except OSError as error:
-                self._receive_failed(error)
-                return
-            self._errors_in_a_row = 0
-            self._take(received, now)
-            now = clock()
-            if now >= end or self.disconnecting:
-                return
+        self._turn = turn = self._clock()
+        try:
+            self._receive_some(turn)
+        finally:
+            self._turn = None
+            if self._outbox:
+                self._outbox.send()
 
     def connectionLost(self, reason: Failure) -> None:
         """
@@ -247,22 +252,20 @@ class DatagramPort(MulticastMixin, BasePort):
         if peer is None:
             # Nothing came from there, and three times nothing is nothing.
             origin = self._origin(*address_and_port(addr), self._place)
-            self._emit(REFUSED, origin, packet, "reply_factor")
+            self._refuse(origin, packet, "reply_factor")
             return
-        place, target, origin = peer.route
-        reason = self._forbids(peer, packet)
-        if reason is not None:
-            self._emit(REFUSED, origin, packet, reason)
-            return
-        try:
-            if place.ancillary:
-                self.socket.sendmsg((packet,), place.ancillary, 0, target)
-            else:
-                self.socket.sendto(packet, target)
-        except OSError as error:
-            self._send_failed(error, origin, packet)
+        if len(packet) > LARGEST:
+            reason: str | None = "message_length"
+        elif not self.connected:
+            reason = "closed"
         else:
-            self._emit(SENT, origin, packet)
+            reason = self._replies.may_answer(peer, packet, self._turn or self._clock())
+        if reason is not None:
+            self._refuse(peer.origin, packet, reason)
+            return
+        self._outbox.add(peer, packet)
+        if self._turn is None:
+            self._outbox.send()
 
     def writeSequence(self, seq: Any, addr: Any = None) -> None:
         """Send one datagram that is put together of several pieces; see `write`."""
@@ -297,7 +300,7 @@ class DatagramPort(MulticastMixin, BasePort):
     def arrival_of(self, addr: PeerAddress) -> Arrival:
         """See `IArrivalDatagramTransport`; of an address unheard of, the socket's own place is told."""
         peer = self._replies.known(addr)
-        place = self._place if peer is None else peer.route[0]
+        place = self._place if peer is None else peer.place
         address, port = address_and_port(addr)
         return Arrival(self._source[2], address, port, place.address, place.port)
 
@@ -311,7 +314,9 @@ class DatagramPort(MulticastMixin, BasePort):
         if not new:
             return
         self.dropped += new
-        self._emit(REFUSED, self._origin("", None, self._place), None, "receive_buffer", (("count", new),))
+        self.counts.refuse("receive_buffer", new)
+        origin = self._origin("", None, self._place)
+        self._facts.emit(REFUSED, origin, None, "receive_buffer", (("count", new),))
         self._say.warn(
             "drops",
             "{port}: the system dropped {count} datagrams, {total} so far: they came too fast",
@@ -322,31 +327,84 @@ class DatagramPort(MulticastMixin, BasePort):
 
     # Receiving
 
-    def _take(self, received: Any, now: float) -> None:
-        """Let one datagram in and hand it to the service."""
-        place = self._place
-        cut = 0
-        if self._with_flags:
-            data, ancillary, flags, source = received
-            cut = flags & socket.MSG_TRUNC
-            if self._asked is not None:
-                place = self._asked.place_of(ancillary)
-        else:
-            data, source = received
+    def _receive_some(self, turn: float) -> None:
+        receive, take, clock = self._receive, self._take, self._wall_clock
+        now = clock()
+        end = now + _TURN_NANOSECONDS
+        for _ in range(_TURN_DATAGRAMS):
+            try:
+                data, source = receive()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self._receive_failed(error)
+                return
+            self._errors_in_a_row = 0
+            take(data, source, now, turn)
+            before, now = now, clock()
+            # A clock that is set back ends the turn too.
+            if not before <= now < end or self.disconnecting:
+                return
+
+    def _take(self, data: bytes, source: Any, now: int, turn: float) -> None:
+        """
+        Let one datagram in and hand it to the service.
+
+        @param now: nanoseconds since the epoch.
+        @param turn: the clock's time.
+        """
         address = source if self._address_of is None else self._address_of(source)
-        reason = "message_length" if cut else self._screen and self._screen(address[0])
-        if reason:
-            self._emit(REFUSED, self._origin(*address_and_port(address), place), data, reason)
-            return
-        peer = self._replies.heard(address, place.address)
-        if peer.route is None or peer.route[0] is not place:
-            peer.route = (place, source, self._origin(*address_and_port(address), place))
-        self._replies.came(peer, data, now)
-        self._emit(RECEIVED, peer.route[2], data)
+        replies, size = self._replies, len(data)
+        more = None if size <= self._capture else (size, None, NO_DETAIL)
+        peer = replies.known(address)
+        if peer is None or peer.place is not self._came_to:
+            peer = self._meet(address, source, data, turn)
+            if peer is None:
+                return
+            # Its origin is new, and whoever keeps the fact counts what it costs by this.
+            more = (size, None, NO_DETAIL)
+        replies.came(peer, data, turn)
+        counts, book = self.counts, self._received
+        counts.messages_in += 1
+        counts.bytes_in += size
+        if not book:
+            self._facts.begin(now)
+        book += (now, RECEIVED, peer.origin, data if more is None else data[: self._capture], more)
         try:
             self.protocol.datagramReceived(data, address)
         except Exception:  # noqa: BLE001 - the service may be anybody's and may raise anything
             self._say.failure("service", "{port}: the service failed on a datagram", port=self)
+
+    def _meet(self, address: Any, source: Any, data: bytes, turn: float) -> Peer | None:
+        """
+        Find out whether a datagram may come in whose source is new here or asked elsewhere before.
+
+        @return: None if not.
+        """
+        place = self._came_to
+        if place is None:
+            self._refuse(self._origin(*address_and_port(address), self._place), data, "message_length")
+            return None
+        origin = self._origin(*address_and_port(address), place)
+        reason = self._screen and self._screen(address[0])
+        if reason:
+            self._refuse(origin, data, reason)
+            return None
+        peer = self._replies.heard(address, place.address, turn)
+        peer.place, peer.target, peer.origin = place, source, origin
+        return peer
+
+    def _receive_asked(self, asked: AskedAddresses, receive: Callable[[], Any]) -> tuple[bytes, Any]:
+        """Receive where the system tells of each datagram to which address it came."""
+        data, ancillary, flags, source = receive()
+        self._came_to = None if flags & socket.MSG_TRUNC else asked.place_of(ancillary)
+        return data, source
+
+    def _receive_uncut(self, receive: Callable[[], Any]) -> tuple[bytes, Any]:
+        """Receive where a datagram may be larger than the buffer."""
+        data, _, flags, source = receive()
+        self._came_to = None if flags & socket.MSG_TRUNC else self._place
+        return data, source
 
     def _receive_failed(self, error: OSError) -> None:
         self.errors += 1
@@ -376,22 +434,33 @@ class DatagramPort(MulticastMixin, BasePort):
 
     # Sending
 
-    def _forbids(self, peer: Peer, packet: bytes) -> str | None:
-        """The name of what forbids sending, or None; then it counts as sent."""
-        if not self.connected:
-            return "closed"
-        if len(packet) > LARGEST:
-            return "message_length"
-        return self._replies.may_answer(peer, packet)
+    def _left(self, peer: Peer, packets: Sequence[bytes]) -> None:
+        """Datagrams have left."""
+        counts, book, capture, now = self.counts, self._sent, self._capture, self._wall_clock()
+        if not book:
+            self._facts.begin(now)
+        origin = peer.origin
+        for packet in packets:
+            size = len(packet)
+            counts.messages_out += 1
+            counts.bytes_out += size
+            if size <= capture:
+                book += (now, SENT, origin, packet, None)
+            else:
+                book += (now, SENT, origin, packet[:capture], (size, None, NO_DETAIL))
 
-    def _send_failed(self, error: OSError, origin: OriginRow, packet: bytes) -> None:
+    def _send_failed(self, peer: Peer, packet: bytes, error: OSError) -> None:
         self.errors += 1
         name = errno.errorcode.get(error.errno or 0, str(error))
         reason = _SEND_ERRORS.get(error.errno or 0, "system_error")
-        self._emit(REFUSED, origin, packet, reason, (("error", name),))
+        self._refuse(peer.origin, packet, reason, (("error", name),))
         self._say.warn("send", "{port}: error in sending: {error}", port=self, error=str(error))
 
     # Facts
+
+    def _refuse(self, origin: OriginRow, data: bytes, reason: str, detail: Detail = NO_DETAIL) -> None:
+        self.counts.refuse(reason)
+        self._facts.emit(REFUSED, origin, data, reason, detail)
 
     def _origin(self, address: str, port: int | None, place: Place) -> OriginRow:
         return (*self._source, address, port, place.text, None)

@@ -13,32 +13,28 @@ refused.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from functools import lru_cache
+from collections.abc import Callable
+from time import time_ns
 from typing import Any
 
-from zope.interface import Declaration, implementedBy, implementer, providedBy
+from zope.interface import implementer
 
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import (
-    IAddress,
-    IConsumer,
     IHalfCloseableProtocol,
     IHandshakeListener,
     IProtocol,
-    IPushProducer,
     ISSLTransport,
     ITransport,
 )
 from twisted.python.failure import Failure
 
-from netsvc.facts import CLOSED, NO_DETAIL, OPENED, RECEIVED, REFUSED, SENT, Detail, OriginRow
-from netsvc.interfaces import Arrival, IArrivalTransport
+from netsvc.facts import CLOSED, NO_DETAIL, OPENED, RECEIVED, REFUSED, Detail, OriginRow
 from netsvc.net.addresses import host_and_port
-from netsvc.net.arrival import address_of, arrival_at, behind_proxy, details_of, tls_below, with_tls
-from netsvc.net.connection import Connection
+from netsvc.net.arrival import arrival_at, behind_proxy, details_of, tls_below, with_tls
 from netsvc.net.listening import Listening
 from netsvc.net.proxy import NotAHeader, ProxyError, ProxyHeaderParser
+from netsvc.net.servicetransport import ServiceTransport
 from netsvc.net.tls import TLSFailure, TLSSession
 
 
@@ -46,9 +42,8 @@ def _ignore(data: bytes) -> None:
     """The stage of a connection that is closing: nothing that comes in matters any more."""
 
 
-@implementer(IProtocol, IHalfCloseableProtocol, IHandshakeListener, ITransport, IConsumer, IPushProducer)
-@implementer(IArrivalTransport)
-class Guard(Connection):
+@implementer(IProtocol, IHalfCloseableProtocol, IHandshakeListener)
+class Guard(ServiceTransport):
     """
     One connection, guarded.
 
@@ -58,7 +53,6 @@ class Guard(Connection):
 
     __slots__ = (
         "__weakref__",
-        "_arrival",
         "_counted",
         "_deadline",
         "_entered",
@@ -66,10 +60,6 @@ class Guard(Connection):
         "_input",
         "_number",
         "_opened_at",
-        "_origin",
-        "_send",
-        "_service",
-        "_tls",
         "dataReceived",
     )
 
@@ -80,8 +70,6 @@ class Guard(Connection):
         @param listening: what all connections of the listener share.
         """
         super().__init__(listening)
-        self._service: IProtocol | None = None
-        self._tls: TLSSession | None = None
         self._counted = False
         self._entered: str | None = None
         # Lets in a client without a header, where that is optional and it has sent none yet: it may wait for
@@ -91,13 +79,28 @@ class Guard(Connection):
         self._number = listening.facts.next_connection()
         self._stage(_ignore)
 
+    @property
+    def number(self) -> int:
+        """The connection's number, in facts."""
+        return self._number
+
+    @property
+    def origin(self) -> OriginRow:
+        """Where its facts come from."""
+        return self._origin
+
+    @property
+    def opened_at(self) -> float:
+        """When it reached the service, by the listener's clock; 0 before that."""
+        return self._opened_at
+
     # -- stages before the service -------------------------------------------------------------------
 
     def makeConnection(self, transport: ITransport) -> None:
         """The connection is there; see `IProtocol`."""
         listening = self._listening
         self.press(transport)
-        self._send: Callable[[bytes], None] = transport.write
+        self._send = transport.write
         self._arrival = arrival_at(transport, listening.transport)
         self._origin = self._origin_row()
         listening.guards.add(self)
@@ -227,6 +230,7 @@ class Guard(Connection):
 
     def _note_refusal(self, reason: str, detail: Detail) -> None:
         self._reason = reason
+        self._listening.counts.refuse(reason)
         self._listening.facts.emit(REFUSED, self._origin, None, reason, detail)
 
     # -- the service -----------------------------------------------------------------------------------
@@ -251,7 +255,9 @@ class Guard(Connection):
             self._wait(listening.limits.first_line_timeout, lambda: self._finish("first_line_timeout"))
         else:
             self._stage(self._deliver)
-        listening.facts.emit(OPENED, self._origin, None, None, details_of(self._arrival))
+        listening.counts.opened += 1
+        if listening.noted:
+            listening.facts.emit(OPENED, self._origin, None, None, details_of(self._arrival))
         try:
             service.makeConnection(self)
             shaken: Any = IHandshakeListener(service, None)
@@ -268,8 +274,16 @@ class Guard(Connection):
         self._deliver(data)
 
     def _deliver(self, data: bytes) -> None:
-        self.bytes_in += len(data)
-        self._listening.facts.emit(RECEIVED, self._origin, data)
+        size = len(data)
+        self.bytes_in += size
+        self.messages_in += 1
+        book, now = self._book, time_ns()
+        if not book:
+            self._facts.begin(now)
+        if size <= self._capture:
+            book += (now, RECEIVED, self._origin, data, None)
+        else:
+            book += (now, RECEIVED, self._origin, data[: self._capture], (size, None, NO_DETAIL))
         try:
             self._service.dataReceived(data)  # type: ignore[union-attr]
         except Exception:  # noqa: BLE001 - as above
@@ -279,80 +293,6 @@ class Guard(Connection):
         self._input = take
         if self._tls is None:
             self.dataReceived = take
-
-    # -- what the service's protocol sees: a transport ---------------------------------------------------
-
-    def write(self, data: bytes) -> None:
-        """Send bytes; see `ITransport`."""
-        if self._ending or self._write_ended or not data:
-            return
-        if type(data) is not bytes:
-            data = bytes(memoryview(data))
-        size = len(data)
-        if self._stalled and self.overrun(size):
-            return
-        self.bytes_out += size
-        self._listening.facts.emit(SENT, self._origin, data)
-        self._send(data)
-
-    def writeSequence(self, data: Iterable[bytes]) -> None:
-        """Send several pieces as one; see `ITransport`."""
-        self.write(b"".join(data))
-
-    def getPeer(self) -> IAddress:
-        """The client's address, behind a proxy too; see `ITransport`."""
-        return self._peer()
-
-    def getHost(self) -> IAddress:
-        """The address that the client reached; see `ITransport`."""
-        arrival = self._arrival
-        return address_of(arrival.local_address, arrival.local_port)
-
-    def arrival(self) -> Arrival:
-        """How the client arrived; see `IArrivalTransport`."""
-        return self._arrival
-
-    def getPeerCertificate(self) -> Any:
-        """The client's certificate as a pyOpenSSL X509, or None; see `ISSLTransport`."""
-        if self._tls is None:
-            return self._transport.getPeerCertificate()
-        return self._tls.peer_certificate()
-
-    def __getattr__(self, name: str) -> Any:
-        # What a service may ask of Twisted's own transports and of no other: setTcpNoDelay, startTLS …
-        transport = self._transport if name != "_transport" else None
-        if transport is None or (name == "startTLS" and self._tls is not None):
-            raise AttributeError(f"this connection has no {name}")
-        return getattr(transport, name)
-
-    @property
-    def __providedBy__(self) -> Any:
-        # The transport's interfaces too, for services that ask; made when asked, since few do.
-        return _provided(providedBy(self._transport), self._tls is not None)
-
-    @property
-    def protocol(self) -> IProtocol | None:
-        """The service's protocol, which may put another one in its place, as with Twisted's transports."""
-        return self._service
-
-    @protocol.setter
-    def protocol(self, protocol: IProtocol) -> None:
-        self._service = protocol
-
-    @property
-    def connected(self) -> bool:
-        """Whether there is a connection, as Twisted's transports tell it."""
-        return self._transport is not None
-
-    @property
-    def disconnected(self) -> bool:
-        """The contrary."""
-        return self._transport is None
-
-    @property
-    def disconnecting(self) -> bool:
-        """Whether it is closing: Twisted's line protocols look here before they take the next line."""
-        return self._ending or self._close_wanted is not None
 
     # -- the end -----------------------------------------------------------------------------------------
 
@@ -418,7 +358,9 @@ class Guard(Connection):
         try:
             self.let_go()
             if service is not None:
-                listening.facts.emit(CLOSED, self._origin, None, ended, self._totals())
+                listening.counts.closed += 1
+                if listening.noted:
+                    listening.facts.emit(CLOSED, self._origin, None, ended, self._totals())
                 service.connectionLost(reason)
         finally:
             listening.forget(self)
@@ -445,9 +387,6 @@ class Guard(Connection):
 
     # -- small things ------------------------------------------------------------------------------------
 
-    def _peer(self) -> IAddress:
-        return address_of(self._arrival.address, self._arrival.port)
-
     def _origin_row(self) -> OriginRow:
         arrival, listening = self._arrival, self._listening
         return (
@@ -459,13 +398,6 @@ class Guard(Connection):
             host_and_port(arrival.local_address, arrival.local_port),
             self._number,
         )
-
-
-@lru_cache(maxsize=64)
-def _provided(below: Any, tls: bool) -> Any:
-    """What a guard provides over a transport; one value for each kind, because making it is expensive."""
-    own = implementedBy(Guard)  # type: ignore[no-untyped-call]
-    return Declaration(own, ISSLTransport, below) if tls else Declaration(own, below)
 
 
 def _keep_alive(transport: Any) -> None:

@@ -6,14 +6,16 @@ Whatever the kind, a listener starts, says where it listens, stops accepting, dr
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IAddress, IListeningPort
 from twisted.internet.protocol import AbstractDatagramProtocol
 from twisted.internet.task import LoopingCall
 
+from netsvc.counters import Counts
 from netsvc.facts import REFUSED, Facts
 from netsvc.net import addresses
 from netsvc.net.accept import AcceptPort
@@ -61,15 +63,27 @@ class Place:
 
 
 class Listener(Protocol):
-    """What all kinds of listener can do."""
+    """
+    What all kinds of listener can do.
+
+    @ivar origin: what a user would change.
+    @ivar listening: what its connections share; None for datagrams.
+    """
 
     origin: str
+    listening: Listening | None
 
     def start(self) -> Deferred[None]:
         """Begin to serve. The Deferred fails where the listener cannot open."""
 
     def place(self) -> Place:
         """Where it listens; asked only once it has started."""
+
+    def counted(self) -> Counts:
+        """What happened there until now."""
+
+    def dropped(self) -> int:
+        """Datagrams that the system dropped for want of room."""
 
     def stop_accepting(self) -> Deferred[None]:
         """Close the listening socket; those inside stay. It fires when it is closed."""
@@ -82,12 +96,21 @@ class Listener(Protocol):
 
 
 class _Streams:
-    """What the two kinds of stream listener share: their connections."""
+    """What the kinds of stream listener share: their connections."""
 
     def __init__(self, listening: Listening, reactor: Any) -> None:
+        self.listening: Listening | None = listening
         self._listening = listening
         self._idle = LoopingCall(listening.close_idle)
         self._idle.clock = reactor
+
+    def counted(self) -> Counts:
+        """See `Listener`."""
+        return self._listening.counted()
+
+    def dropped(self) -> int:
+        """See `Listener`; a stream waits."""
+        return 0
 
     def drain(self) -> Deferred[None]:
         """See `Listener`."""
@@ -144,6 +167,7 @@ class StreamListener(_Streams):
         listening = self._listening
         host, port = host_and_port(peer)
         origin = (listening.service, listening.listener, listening.transport, host, port, "", None)
+        listening.counts.refuse("descriptors")
         listening.facts.emit(REFUSED, origin, None, "descriptors")
 
 
@@ -186,8 +210,70 @@ class EndpointListener(_Streams):
         self._watch_idle()
 
 
+class CarriedListener(_Streams):
+    """What has no socket of its own, because another listener carries its connections (WebSocket)."""
+
+    origin = "--web"
+
+    def start(self) -> Deferred[None]:
+        """See `Listener`."""
+        self._watch_idle()
+        return succeed(None)
+
+    def place(self) -> Place:
+        """See `Listener`; the address and port are those in its URL."""
+        listening = self._listening
+        url = urlsplit(listening.listener)
+        return Place(listening.service, listening.listener, listening.transport, url.hostname or "", url.port)
+
+    def stop_accepting(self) -> Deferred[None]:
+        """See `Listener`."""
+        self._unwatch_idle()
+        return succeed(None)
+
+
+class WebSocketListener(StreamListener):
+    """A socket for one service over WebSocket: what is shown and counted is the service's, and not HTTP's."""
+
+    def __init__(self, opened: OpenSocket, listening: Listening, carried: Listening, reactor: Any) -> None:
+        """
+        @param opened: the socket.
+        @param listening: what the connections share as those of HTTP.
+        @param carried: what they share once they are the service's.
+        @param reactor: an `IReactorFDSet` and `IReactorTime`.
+        """
+        super().__init__(opened, listening, reactor)
+        self.listening = carried
+        self._carried = CarriedListener(carried, reactor)
+
+    def start(self) -> Deferred[None]:
+        """See `Listener`."""
+        self._carried.start()
+        return super().start()
+
+    def counted(self) -> Counts:
+        """See `Listener`; who was refused before it could be the service's was refused all the same."""
+        counts = self._carried.counted()
+        for reason, count in super().counted().refused.items():
+            counts.refuse(reason, count)
+        return counts
+
+    def stop_accepting(self) -> Deferred[None]:
+        """See `Listener`."""
+        self._carried.stop_accepting()
+        return super().stop_accepting()
+
+    def drain(self) -> Deferred[None]:
+        """See `Listener`."""
+        # The service's first, for its last words go out over the others.
+        closed = self._carried.drain()
+        return super().drain().addCallback(lambda _: closed)
+
+
 class DatagramListener:
     """A datagram socket that is open already."""
+
+    listening: Listening | None = None
 
     def __init__(
         self,
@@ -235,6 +321,14 @@ class DatagramListener:
     def place(self) -> Place:
         """See `Listener`."""
         return _place_of(self._opened, self._service)
+
+    def counted(self) -> Counts:
+        """See `Listener`."""
+        return replace(self._port.counts, refused=dict(self._port.counts.refused))
+
+    def dropped(self) -> int:
+        """See `Listener`."""
+        return self._port.dropped
 
     def stop_accepting(self) -> Deferred[None]:
         """See `Listener`; a datagram is answered as it is read, so nothing is left to drain."""

@@ -39,6 +39,11 @@ class TransportOptions:
         choices=("off", "optional", "required"),
         reason="whether a connection begins with a PROXY header; off, because anyone could send one",
     )
+    origin: list[str] = setting(
+        [],
+        reason="origins whose pages may open a WebSocket, such as https://app.example.org; * is every one; "
+        "empty is the listener's own alone, for a page elsewhere could come here by its visitor's browser",
+    )
 
 
 _OPTIONS = {one.name: one for one in (*settings_of(TransportOptions), *settings_of(TLS))}
@@ -50,6 +55,8 @@ _OPTIONS_OF: Mapping[str, tuple[str, ...]] = {
     "tcp": ("backlog", "proxy"),
     "tls": ("backlog", "proxy", *_TLS_KEYS),
     "udp": (),
+    "ws": ("backlog", "proxy", "origin"),
+    "wss": ("backlog", "proxy", "origin", *_TLS_KEYS),
     "unix": ("mode", "backlog", "proxy"),
     "unix-datagram": ("mode",),
     "systemd": ("proxy", *_TLS_KEYS),
@@ -67,6 +74,7 @@ class Own:
     @ivar backlog: connections that may wait to be accepted.
     @ivar proxy: ``off``, ``optional`` or ``required``.
     @ivar tls: certificate and key, where the listener speaks TLS.
+    @ivar origin: whose pages may open a WebSocket.
     """
 
     settings: Mapping[str, Any]
@@ -75,6 +83,7 @@ class Own:
     backlog: int = TransportOptions.backlog
     proxy: str = TransportOptions.proxy
     tls: TLS | None = None
+    origin: tuple[str, ...] = ()
 
 
 def read_query(url: URLWhere, definitions: Sequence[Setting], base: Own, tls: TLS) -> Own:
@@ -106,6 +115,7 @@ def read_query(url: URLWhere, definitions: Sequence[Setting], base: Own, tls: TL
         backlog=options.get("backlog", base.backlog),
         proxy=options.get("proxy", base.proxy),
         tls=_tls(url, options, tls),
+        origin=tuple(options.get("origin", base.origin)),
     )
 
 
@@ -128,7 +138,7 @@ def _mode(text: str) -> int:
 
 def _tls(url: URLWhere, options: Mapping[str, Any], table: TLS) -> TLS | None:
     given = {key: options[key] for key in _TLS_KEYS if key in options}
-    if url.scheme != "tls" and not given:
+    if url.scheme not in ("tls", "wss") and not given:
         return None
     # A key belongs to its certificate. client_ca on the other hand is inherited, lest a listener with a
     # certificate of its own silently let everybody in.
@@ -145,7 +155,7 @@ def _tls(url: URLWhere, options: Mapping[str, Any], table: TLS) -> TLS | None:
 def _unknown(key: str, scheme: str, services: Iterable[str]) -> str:
     shown = key.replace("_", "-")
     if key in _TLS_KEYS:
-        return f"{shown} is for TLS; use tls:// instead of {scheme}://"
+        return f"{shown} is for TLS; use {'wss' if scheme == 'ws' else 'tls'}:// instead of {scheme}://"
     if key == "proxy":
         return "datagrams have no PROXY header; proxy is for streams"
     if key in _OPTIONS:

@@ -117,12 +117,15 @@ class Peer:
 
     @ivar address: (address, port) or path.
     @ivar local_address: the address of this machine at which its last datagram arrived.
-    @ivar route: left to whoever receives the datagrams, so that this table is the only one of its peers.
+    @ivar place: where the last datagram arrived. This and what follows is left to whoever receives the
+        datagrams, so that this table is the only one of its peers.
+    @ivar target: the system's form of the address.
+    @ivar origin: what facts have for it.
     """
 
     __slots__ = (
         "address",
-        "answer_head",
+        "answer_heads",
         "came",
         "came_before",
         "counted_from",
@@ -132,23 +135,27 @@ class Peer:
         "mark",
         "network",
         "never",
+        "origin",
         "own_version",
         "past",
+        "place",
         "reach",
         "repeats",
-        "route",
         "sent",
         "sent_before",
         "silent_until",
         "since_mark",
         "step",
+        "target",
     )
 
     def __init__(self, address: PeerAddress, local_address: str, network: _NetworkRate | None) -> None:
         self.address = address
         self.local_address = local_address
         self.network = network
-        self.route: Any = None
+        self.place: Any = None
+        self.target: Any = None
+        self.origin: Any = None
         # Why it is never answered, and the version of the own addresses from which that follows.
         self.never: str | None = None
         self.own_version = -1
@@ -160,9 +167,10 @@ class Peer:
         self.ends = 0.0
         self.past: list[tuple[int, int, int]] = []
         # The search for loops; see `Replies._repeats`.
-        self.last: bytes | None = None
+        self.last = b""
         self.mark: bytes | None = None
-        self.answer_head: bytes | None = None
+        # One at most; a tuple, because with an empty one nothing begins.
+        self.answer_heads: tuple[bytes, ...] = ()
         self.since_mark = 0
         self.reach = 1
         self.repeats = 0
@@ -177,14 +185,12 @@ class Replies:
     Per datagram: `heard` and `came`, and per answer `known` and `may_answer`.
     """
 
-    def __init__(self, limits: Limits, clock: Callable[[], float], own: OwnAddresses | None = None) -> None:
+    def __init__(self, limits: Limits, own: OwnAddresses | None = None) -> None:
         """
         @param limits: of these: ``reply_factor``, ``replies_per_second``, ``loop_limit``, ``tracked_peers``,
             ``trusted``.
-        @param clock: gives seconds, never running backwards.
         @param own: where this daemon receives datagrams.
         """
-        self._clock = clock
         self._own = OwnAddresses() if own is None else own
         self._factor = limits.reply_factor
         self._rate = limits.replies_per_second
@@ -201,34 +207,33 @@ class Replies:
     def __len__(self) -> int:
         return len(self._peers)
 
-    def heard(self, address: PeerAddress, local_address: str) -> Peer:
+    def heard(self, address: PeerAddress, local_address: str, now: float) -> Peer:
         """
         Find or open the account of a source from which a datagram has come.
 
         @param address: as the service sees it, addresses folded.
         @param local_address: where it arrived, folded.
+        @param now: seconds, never running backwards, as for the other methods.
         """
         peer = self.known(address)
         if peer is None:
-            return self._open(address, local_address)
-        self._refresh(address)
+            return self._open(address, local_address, now)
         if peer.local_address != local_address:
             peer.local_address = local_address
             peer.own_version = -1
         return peer
 
     def came(self, peer: Peer, data: bytes, now: float) -> None:
-        """
-        Enter a datagram that came.
-
-        @param now: the clock's time, which the caller has read for its own purposes already.
-        """
+        """Enter a datagram that came."""
         if now >= peer.ends:
             self._next_step(peer, now)
-        peer.came += len(data) + HEADERS
-        peer.last = _content(data)
+        size = len(data)
+        peer.came += size + HEADERS
+        peer.last = data if size <= _CONTENT else _content(data)
+        refresh = self._refresh
+        refresh(peer.address)
 
-    def may_answer(self, peer: Peer, data: bytes) -> str | None:
+    def may_answer(self, peer: Peer, data: bytes, now: float) -> str | None:
         """
         Whether a datagram may be sent to a peer now; if so, it is entered as sent.
 
@@ -240,29 +245,37 @@ class Replies:
             self._judge(peer)
         if peer.never is not None:
             return peer.never
-        now = self._clock()
         if now >= peer.ends:
             self._next_step(peer, now)
-        if self._repeats(peer, now):
+        if now < peer.silent_until:
             return "loop_limit"
-        cost = len(data) + HEADERS
+        last, heads = peer.last, peer.answer_heads
+        peer.since_mark += 1
+        if last == peer.mark or peer.since_mark >= peer.reach or last.startswith(heads):
+            self._look_for_repeats(peer)
+            if peer.repeats > self._loop_limit:
+                peer.repeats = 0
+                peer.silent_until = now + SILENCE
+                return "loop_limit"
+        size = len(data)
+        cost = size + HEADERS
         if peer.sent + cost > self._factor * peer.came:
             return "reply_factor"
         if peer.network is not None and not peer.network.may_send(now, self._rate):
             return "replies_per_second"
         peer.sent += cost
-        if len(data) >= _HEAD and _content(data) != peer.last:
+        if size >= _HEAD and not data.startswith(heads) and _content(data) != last:
             # An echo is found by what it repeats; of any other answer the head is remembered.
-            peer.answer_head = data[:_HEAD]
+            peer.answer_heads = (data[:_HEAD],)
         return None
 
-    def _open(self, address: PeerAddress, local_address: str) -> Peer:
-        peer = self._peers[address] = Peer(address, local_address, self._network_of(address))
+    def _open(self, address: PeerAddress, local_address: str, now: float) -> Peer:
+        peer = self._peers[address] = Peer(address, local_address, self._network_of(address, now))
         if len(self._peers) > self._most:
             self._peers.popitem(last=False)
         return peer
 
-    def _network_of(self, address: PeerAddress) -> _NetworkRate | None:
+    def _network_of(self, address: PeerAddress, now: float) -> _NetworkRate | None:
         """The budget that a peer shares with its network; None where its rate has no limit."""
         if isinstance(address, str):
             return None
@@ -272,7 +285,7 @@ class Replies:
         key = network_key(address[0], 24, 64)
         network = self._networks.get(key)
         if network is None:
-            network = self._networks[key] = _NetworkRate(max(self._rate, 1.0), self._clock())
+            network = self._networks[key] = _NetworkRate(max(self._rate, 1.0), now)
         return network
 
     def _judge(self, peer: Peer) -> None:
@@ -306,33 +319,25 @@ class Replies:
             peer.counted_from = step
             peer.repeats = 0
 
-    def _repeats(self, peer: Peer, now: float) -> bool:
+    def _look_for_repeats(self, peer: Peer) -> None:
         """
-        Whether a peer repeats itself so often that it is taken for one side of a loop.
+        Count what repeats itself: a peer that does so too often is taken for one side of a loop.
 
         Contents that come round in a cycle of any length are found in constant memory (R. P. Brent, An
         Improved Monte Carlo Factorization Algorithm, 1980): one of them is kept as a mark, and replaced
         after ever longer stretches. When it comes again, all that came in between is repetition too. And
         where each answer differs from the last (it has the time in it), the other side's begin as ours do.
         """
-        if now < peer.silent_until:
-            return True
         last = peer.last
-        peer.since_mark += 1
         if last == peer.mark:
             peer.repeats += peer.since_mark
             peer.since_mark = 0
-        elif peer.answer_head is not None and last is not None and last.startswith(peer.answer_head):
+        elif last.startswith(peer.answer_heads):
             peer.repeats += 1
-        elif peer.since_mark >= peer.reach:
+        else:
             peer.mark = last
             peer.since_mark = 0
             peer.reach = peer.reach * 2 if peer.reach < _LONGEST_CYCLE else 1
-        if peer.repeats <= self._loop_limit:
-            return False
-        peer.repeats = 0
-        peer.silent_until = now + SILENCE
-        return True
 
 
 def _content(data: bytes) -> bytes:

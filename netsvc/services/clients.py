@@ -58,19 +58,48 @@ def peer_of(address: IAddress) -> tuple[str, int | None]:
     return "", None
 
 
+def send_list(transport: IConsumer, pieces: Iterator[bytes], sent: Callable[[], None]) -> None:
+    """
+    Write a list and a newline, as fast as a transport takes them where they are more than one slice.
+
+    @param transport: what the list is written to, at once as far as it goes.
+    @param pieces: the list.
+    @param sent: called when everything has been written and the transport has no producer of ours.
+    """
+    data, last = _next_slice(pieces)
+    if last:
+        transport.write(data)
+        sent()
+    else:
+        ListSender(transport, pieces, sent, data)
+
+
+def _next_slice(pieces: Iterator[bytes]) -> tuple[bytes, bool]:
+    """The next bytes of a list to write, and whether they are the last."""
+    parts, size = [], 0
+    for piece in pieces:
+        parts.append(piece)
+        size += len(piece)
+        if size >= SLICE:
+            return b"".join(parts), False
+    parts.append(b"\n")
+    return b"".join(parts), True
+
+
 @implementer(IPushProducer)
 class ListSender:
-    """Writes one list and a newline as fast as the transport takes them, in slices."""
+    """Writes a list in slices; see `send_list`."""
 
-    def __init__(self, transport: IConsumer, pieces: Iterator[bytes], sent: Callable[[], None]) -> None:
+    def __init__(
+        self, transport: IConsumer, pieces: Iterator[bytes], sent: Callable[[], None], first: bytes = b""
+    ) -> None:
         """
-        @param transport: what the list is written to, at once as far as it goes.
-        @param pieces: the list.
-        @param sent: called when everything has been written and the transport has a producer no more.
+        @param first: what was taken from the pieces already.
         """
         self._transport = transport
         self._pieces = pieces
         self._sent = sent
+        self._first = first
         self._paused = False
         self._over = False
         transport.registerProducer(self, True)
@@ -86,11 +115,12 @@ class ListSender:
     def stopProducing(self) -> None:
         """The connection ends: the rest of the list goes to nobody."""
         self._over = True
+        self._first = b""
         self._pieces = iter(())
 
     def _produce(self) -> None:
         while not (self._paused or self._over):
-            data, last = self._next_slice()
+            data, last = self._next()
             self._transport.write(data)
             if last and not self._over:
                 self._over = True
@@ -98,15 +128,11 @@ class ListSender:
                 self._transport.unregisterProducer()
                 self._sent()
 
-    def _next_slice(self) -> tuple[bytes, bool]:
-        """The next bytes to write, and whether they are the last."""
-        parts, size = [], 0
-        for piece in self._pieces:
-            parts.append(piece)
-            size += len(piece)
-            if size >= SLICE:
-                return b"".join(parts), False
-        return b"".join((*parts, b"\n")), True
+    def _next(self) -> tuple[bytes, bool]:
+        if self._first:
+            data, self._first = self._first, b""
+            return data, False
+        return _next_slice(self._pieces)
 
 
 class ChangeLines:
@@ -166,7 +192,7 @@ class ListedClient(Protocol):
         else:
             self._enter(name, *peer_of(self.transport.getPeer()))
             # Every stream transport of Twisted's is a consumer too.
-            ListSender(typing.cast(IConsumer, self.transport), self._clients.pieces(), self._list_sent)
+            send_list(typing.cast(IConsumer, self.transport), self._clients.pieces(), self._list_sent)
 
     def readConnectionLost(self) -> None:
         """The client has ended its sending; what it asked for before still reaches it whole."""

@@ -22,34 +22,29 @@ class LineSplitter:
         """
         if self._given_up:
             return []
-        *ended, rest = data.split(b"\n")
-        lines: list[bytes | None] = []
-        for piece in ended:
-            line = self._joined(piece)
-            if self._exceeds(line):
-                return self._give_up_after(lines)
-            lines.append(line)
+        *lines, rest = data.split(b"\n")
+        if lines and self._rest:
+            lines[0] = bytes(self._rest) + lines[0]
+            self._rest.clear()
         self._rest += rest
+        # None is longer than all that came and the first, which may have begun before.
+        if len(data) > self._max_line or (lines and len(lines[0]) > self._max_line):
+            for number, line in enumerate(lines):
+                if self._exceeds(line):
+                    return self._give_up_after(lines[:number])
         if self._exceeds(self._rest):
             return self._give_up_after(lines)
-        return lines
+        return [*lines]
 
     def finish(self) -> list[bytes | None]:
         """The stream has ended: give the last line, if it lacks its LF, as `feed` would with one."""
         return self.feed(b"\n") if self._rest else []
 
-    def _joined(self, piece: bytes) -> bytes:
-        if not self._rest:
-            return piece
-        line = bytes(self._rest) + piece
-        self._rest.clear()
-        return line
-
     def _exceeds(self, line: bytes | bytearray) -> bool:
         # Of an unfinished line the last CR may yet turn out to belong to its end.
         return len(line) - line.endswith(b"\r") > self._max_line
 
-    def _give_up_after(self, lines: list[bytes | None]) -> list[bytes | None]:
+    def _give_up_after(self, lines: list[bytes]) -> list[bytes | None]:
         self._given_up = True
         self._rest.clear()
         return [*lines, None]

@@ -80,7 +80,8 @@ class Stamp:
 
     def current(self) -> bytes:
         """The stamp of this moment."""
-        now = self._now()
+        read = self._now
+        now = read()
         if not self._since <= now < self._until:
             self._renew(now)
         return self._text
@@ -101,7 +102,8 @@ class ChunkTimestamp(Protocol):
         self._stamp = stamp
 
     def dataReceived(self, data: bytes) -> None:
-        self.transport.write(self._stamp() + data)
+        stamp = self._stamp
+        self.transport.write(stamp() + data)
 
 
 class ChunkLiteralTimestamp(ChunkTimestamp):
@@ -130,7 +132,7 @@ class LineTimestamp(Protocol):
     def dataReceived(self, data: bytes) -> None:
         lines = self._lines.feed(data)
         self._answer(lines)
-        if None in lines:
+        if lines and lines[-1] is None:
             self.transport.loseConnection()
 
     def readConnectionLost(self) -> None:
@@ -143,15 +145,20 @@ class LineTimestamp(Protocol):
 
     def _answer(self, lines: list[bytes | None]) -> None:
         if lines:
-            stamp = self._stamp()
-            self.transport.write(b"".join(self._reply(stamp, line) for line in lines))
+            whole = [line for line in lines if line is not None]
+            replies = self._replies(whole) if whole else b""
+            self.transport.write(replies if len(whole) == len(lines) else replies + TOO_LONG)
 
-    def _reply(self, stamp: bytes, line: bytes | None) -> bytes:
-        if line is None:
-            return TOO_LONG
-        if line.endswith(b"\r"):
-            return stamp + self._show(line[:-1]) + b"\r\n"
-        return stamp + self._show(line) + b"\n"
+    def _replies(self, lines: list[bytes]) -> bytes:
+        """The replies to lines, of which there is one, in one piece."""
+        stamp = self._stamp()
+        # A CR at the end of a line as received stands where it belongs.
+        shown = lines if self._show is as_received else map(self._shown, lines)
+        return stamp + (b"\n" + stamp).join(shown) + b"\n"
+
+    def _shown(self, line: bytes) -> bytes:
+        text = line.removesuffix(b"\r")
+        return self._show(text) + line[len(text) :]
 
 
 class TimestampFactory(Factory[Protocol]):

@@ -19,7 +19,7 @@ def value(number: int) -> dict[str, Any]:
 def filled(count: int) -> EncodedList:
     encoded = EncodedList()
     for number in range(count):
-        encoded.set(f"n{number}", value(number))
+        encoded.set(f"n{number}", json.dumps(value(number)))
     return encoded
 
 
@@ -55,7 +55,7 @@ def test_the_same_bytes_are_given_until_something_changes() -> None:
     encoded = filled(3)
     first = encoded.whole()
     assert encoded.whole() is first
-    encoded.set("n1", value(9))
+    encoded.set("n1", json.dumps(value(9)))
     assert unique(encoded.whole()) == {"n0": value(0), "n1": value(9), "n2": value(2)}
 
 
@@ -63,7 +63,7 @@ def test_names_in_every_script_and_with_every_sign_stay_on_one_ascii_line() -> N
     encoded = EncodedList()
     names = ["Ζωή", "张伟", '"quoted"', "back\\slash", "\u2028", "\U0001f600", "\udcff", "\x7f\n"]
     for name in names:
-        encoded.set(name, {"name": name})
+        encoded.set(name, json.dumps({"name": name}))
     assert encoded.whole().isascii()
     assert len(encoded.whole().splitlines()) == 1
     assert list(unique(encoded.whole())) == names
@@ -74,10 +74,10 @@ def test_a_slow_reader_sees_what_stayed_nothing_new_and_nothing_twice() -> None:
     pieces = encoded.pieces()
     read = [next(pieces)]
     encoded.discard("n0")
-    encoded.set("n0", value(0))  # Read already; now at the end.
+    encoded.set("n0", json.dumps(value(0)))  # Read already; now at the end.
     encoded.discard(f"n{2 * BLOCK}")  # Not read yet.
-    encoded.set(f"n{BLOCK}", value(-1))  # Renewed in its place.
-    encoded.set("new", value(1))
+    encoded.set(f"n{BLOCK}", json.dumps(value(-1)))  # Renewed in its place.
+    encoded.set("new", json.dumps(value(1)))
     found = joined([*read, *pieces])
     assert len(found) == 4 * BLOCK - 1
     assert found["n0"] == value(0)
@@ -91,7 +91,7 @@ def test_a_reader_whose_list_is_emptied_meanwhile_still_gets_an_object() -> None
     pieces = encoded.pieces()
     for number in range(4 * BLOCK):
         encoded.discard(f"n{number}")
-    encoded.set("new", value(1))
+    encoded.set("new", json.dumps(value(1)))
     assert set(joined(pieces)) == {f"n{number}" for number in range(3 * BLOCK, 4 * BLOCK)}
 
 
@@ -102,8 +102,8 @@ def test_a_key_that_comes_back_after_the_last_block_went_is_not_read_twice() -> 
     encoded.discard("n0")
     encoded.discard(f"n{2 * BLOCK}")  # The last block is empty now, and the one before it has room.
     encoded.discard(f"n{BLOCK}")
-    encoded.set("n0", value(0))
-    encoded.set(f"n{2 * BLOCK}", value(0))
+    encoded.set("n0", json.dumps(value(0)))
+    encoded.set(f"n{2 * BLOCK}", json.dumps(value(0)))
     joined([*read, *pieces])
 
 
@@ -121,7 +121,7 @@ def test_any_history_gives_whole_lists(
         # Every number stands for five entries, so that blocks fill and empty.
         for key in (f"{number}-{part}" for part in range(5)):
             if enter:
-                encoded.set(key, {"name": key})
+                encoded.set(key, json.dumps({"name": key}))
                 model[key] = {"name": key}
             else:
                 encoded.discard(key)

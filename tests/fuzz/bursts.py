@@ -40,6 +40,9 @@ _HEADERS = 28
 #: The most that UDP carries: over IPv6, whose header is none of the 65,535 bytes.
 _LARGEST = 65_527
 
+#: The option by which the system makes several datagrams of what it is given in one call.
+_SEGMENT = (socket.IPPROTO_UDP, 103)
+
 WILD = NetService(name="wild", summary="answers anybody", datagram="tests.fuzz.bursts.WildDatagram")
 
 _LINES = {"received": "Got message from {peer}: {data}"}
@@ -125,15 +128,19 @@ class _Socket:
         return data, source
 
     def sendmsg(self, data: Any, ancillary: Any, flags: int, address: Any) -> None:
-        self.sendto(b"".join(data), address)
-
-    def sendto(self, data: bytes, address: Any) -> None:
         if self.failing:
             raise OSError(self.failing.pop(0), "broken")
         assert address, "sent to nobody"
-        self.sent.append(data)
+        together = [value for level, kind, value in ancillary if (level, kind) == _SEGMENT]
+        assert all(struct.unpack("=H", value)[0] == len(one) for value in together for one in data)
+        self.sent += data if together else [b"".join(data)]
+
+    def sendto(self, data: bytes, address: Any) -> None:
+        self.sendmsg((data,), (), 0, address)
 
     def getsockopt(self, level: int, option: int, size: int = 0) -> Any:
+        if (level, option) == _SEGMENT:
+            return 0
         if option == socket.SO_ERROR:
             waiting, self.waiting = self.waiting, 0
             return waiting

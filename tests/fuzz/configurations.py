@@ -177,7 +177,7 @@ def _check_bindings(service: INetService, bindings: Any) -> None:
 def _take_limits(limits: Limits) -> None:
     """Whatever limits are allowed, those who keep them can."""
     Admission(limits, lambda: 0.0).enter("192.0.2.1")
-    Replies(limits, lambda: 0.0)
+    Replies(limits)
     screen = screen_of(limits)
     assert screen is None or screen("192.0.2.1") in (None, "allow", "deny")
 

@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 
 from netsvc.clientlist.memory import ClientList
 from netsvc.construct import named, stream_factory
-from netsvc.counters import Counters
 from netsvc.facts import Facts
 from netsvc.journal.memory import Ring
 from netsvc.net.factory import GuardFactory
@@ -109,11 +108,11 @@ class Stage:
         self.reactor = Reactor()
         self.books = Books()
         self.clients = ClientList(self.reactor)
-        self.counters = Counters()
         self.log = TrafficLog(self.reactor, {service.name: service.log or _LINES}, {"tcp://x": 3.0})
         self.facts = Facts(capture=1 << 30, clock=lambda: 1_473_977_352_000_000_000)
-        self.timeline = Ring(65_536)
-        for sink in (self.timeline, self.counters, self.log, self.books):
+        self.timeline = Ring(65_536, self.facts.flush)
+        self.facts.keep(self.timeline)
+        for sink in (self.log, self.books):
             self.facts.subscribe(sink)
         self.shared = named(service.name, service.shared)() if service.shared else None
         self.listening = Listening(
@@ -260,8 +259,8 @@ def _settle(stage: Stage) -> None:
     assert not stage.reactor.left(), f"left behind: {stage.reactor.left()}"
     assert not stage.facts.missed, f"sinks that raised: {stage.facts.missed}"
     assert not stage.books.problems, stage.books.problems
-    counts = stage.counters.by_listener.get("tcp://x")
-    assert counts is None or counts.opened == counts.closed, counts
+    counts = stage.listening.counted()
+    assert counts.opened == counts.closed, counts
     admission, limits = stage.listening.admission, stage.listening.limits
     for _ in range(limits.max_connections):
         assert admission.open_socket() is None, "a connection that has gone is still counted"

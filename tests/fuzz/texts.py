@@ -10,7 +10,6 @@ from zope.interface import implementer
 from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
 
-from netsvc.counters import Counters
 from netsvc.facts import KINDS, REFUSED, Fact, Facts
 from netsvc.journal.memory import Ring
 from netsvc.services.lines import LineSplitter
@@ -200,8 +199,8 @@ def check_noted(made: Noted) -> None:
         clock, {name: one.log for name, one in registry().services.items()}, {_LISTENERS[0]: 2.0}
     )
     facts = Facts(made.capture)
-    for sink in (ring, Counters(), log):
-        facts.subscribe(sink)
+    facts.keep(ring)
+    facts.subscribe(log)
     globalLogPublisher.addObserver(lines)
     try:
         for kind, service, listener, address, port, data, reason, detail in made.facts:

@@ -16,7 +16,8 @@ from twisted.internet.main import CONNECTION_LOST
 from twisted.internet.posixbase import _DisconnectSelectableMixin
 from twisted.internet.task import Clock
 
-from netsvc.net.accept import TCPServer, UNIXServer
+from netsvc.net.accept import UNIXServer
+from netsvc.net.fast.stream import Server
 
 
 class Reactor(_DisconnectSelectableMixin, Clock):
@@ -170,7 +171,7 @@ def connect(protocol: IProtocol, peer: Any, room: int, reactor: Reactor) -> Wire
     wire = Wire(room)
     sock, port = cast(socket.socket, wire), cast(Any, _Port())
     if isinstance(peer, tuple):
-        transport: Any = TCPServer(sock, protocol, peer, port, 1, cast(Any, reactor))
+        transport: Any = Server(sock, protocol, peer, port, 1, cast(Any, reactor))
     else:
         wire.family = socket.AF_UNIX
         transport = UNIXServer(sock, protocol, (peer,), port, 1, cast(Any, reactor))

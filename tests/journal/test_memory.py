@@ -5,25 +5,33 @@ from __future__ import annotations
 import gc
 import tracemalloc
 from collections.abc import Callable
+from time import time_ns
 
 from hypothesis import given
 from hypothesis import strategies as st
 from zope.interface.verify import verifyObject
 
-from netsvc.facts import CLOSED, OPENED, RECEIVED, REFUSED, Facts, OriginRow, Row
-from netsvc.interfaces import IFactSink
-from netsvc.journal.memory import ORIGIN_COST, ROW_COST, Ring
+from netsvc.facts import CLOSED, NO_DETAIL, OPENED, RECEIVED, REFUSED, Facts, OriginRow
+from netsvc.interfaces import IFactArchive
+from netsvc.journal.memory import BATCH_COST, ORIGIN_COST, ROW_COST, Ring
 
 _ORIGIN: OriginRow = ("echo", "tcp://127.0.0.1:50000", "tcp", "127.0.0.1", 40312, "127.0.0.1:50000", 7)
 _PLENTY = 1 << 40
 
 
-def _row(seq: int, data: bytes | None = b"x", detail: tuple[tuple[str, object], ...] = ()) -> Row:
-    return (seq, seq * 1000, RECEIVED, _ORIGIN, None if data is None else len(data), data, None, detail)
+_ONE = BATCH_COST + ROW_COST
 
 
-def test_it_is_a_sink() -> None:
-    assert verifyObject(IFactSink, Ring(1000))
+def _take(
+    ring: Ring, seq: int, data: bytes | None = b"x", detail: tuple[tuple[str, object], ...] = ()
+) -> None:
+    """A batch of one."""
+    more = (None if data is None else len(data), None, detail) if data is None or detail else None
+    ring.take(seq, (seq * 1000, RECEIVED, _ORIGIN, data or b"", more))
+
+
+def test_it_is_an_archive() -> None:
+    assert verifyObject(IFactArchive, Ring(1000))
 
 
 def test_an_empty_ring_has_no_last_fact_and_no_size() -> None:
@@ -31,50 +39,79 @@ def test_an_empty_ring_has_no_last_fact_and_no_size() -> None:
     assert (len(ring), ring.size, ring.last, ring.since(0)) == (0, 0, 0, [])
 
 
-def test_rows_are_kept_as_they_are() -> None:
+def test_what_was_noted_is_read_as_rows() -> None:
     ring = Ring(_PLENTY)
-    row = _row(1)
-    ring.note(row)
-    assert ring.since(0)[0] is row
+    ring.take(5, (1, RECEIVED, _ORIGIN, b"ab", None, 2, OPENED, _ORIGIN, b"", (None, None, (("n", 5),))))
+    ring.take(7, (3, REFUSED, _ORIGIN, b"cu", (3, "deny", NO_DETAIL)))
+    assert ring.since(0) == [
+        (5, 1, RECEIVED, _ORIGIN, 2, b"ab", None, NO_DETAIL),
+        (6, 2, OPENED, _ORIGIN, None, None, None, (("n", 5),)),
+        (7, 3, REFUSED, _ORIGIN, 3, b"cu", "deny", NO_DETAIL),
+    ]
+    assert [row[0] for row in ring.since(5)] == [6, 7]
+    assert (len(ring), ring.last) == (3, 7)
+
+
+def test_what_waits_to_be_handed_on_is_read_too() -> None:
+    facts = Facts(later=lambda seconds, call: None)
+    ring = Ring(_PLENTY, facts.flush)
+    facts.keep(ring)
+    facts.emit(RECEIVED, _ORIGIN, b"one")
+    assert [row[5] for row in ring.since(0)] == [b"one"]
+    facts.emit(RECEIVED, _ORIGIN, b"two")
+    assert ring.last == ring.since(0)[-1][0]
+    facts.emit(RECEIVED, _ORIGIN, b"three")
+    assert len(ring) == 3
+    facts.emit(RECEIVED, _ORIGIN, b"four")
+    ring.clear()
+    assert len(ring) == 0
 
 
 def test_the_oldest_leave_first() -> None:
-    ring = Ring(3 * (ROW_COST + 1))
+    ring = Ring(3 * (_ONE + 1))
     for seq in range(1, 6):
-        ring.note(_row(seq))
+        _take(ring, seq)
     assert [row[0] for row in ring.since(0)] == [3, 4, 5]
     assert ring.last == 5
 
 
 def test_one_large_fact_makes_room_for_itself() -> None:
-    ring = Ring(4 * (ROW_COST + 1))
+    ring = Ring(4 * (_ONE + 1))
     for seq in range(1, 5):
-        ring.note(_row(seq))
-    ring.note(_row(5, b"x" * (2 * ROW_COST)))
+        _take(ring, seq)
+    _take(ring, 5, b"x" * (2 * _ONE))
     assert [row[0] for row in ring.since(0)] == [4, 5]
 
 
 def test_a_fact_larger_than_the_whole_ring_is_not_kept() -> None:
-    ring = Ring(ROW_COST)
-    ring.note(_row(1, b"x" * ROW_COST))
+    ring = Ring(_ONE)
+    _take(ring, 1)
     assert (len(ring), ring.size) == (0, 0)
 
 
 def test_since_gives_what_is_newer_oldest_first() -> None:
     ring = Ring(_PLENTY)
     for seq in (10, 20, 30):
-        ring.note(_row(seq))
+        _take(ring, seq)
     assert [row[0] for row in ring.since(10)] == [20, 30]
     assert [row[0] for row in ring.since(15)] == [20, 30]
     assert ring.since(30) == []
 
 
+def test_a_large_batch_leaves_a_part_at_a_time() -> None:
+    ring = Ring(800 * (ROW_COST + 1))
+    ring.take(1, tuple(value for seq in range(1, 1001) for value in (seq, RECEIVED, _ORIGIN, b"x", None)))
+    kept = [row[0] for row in ring.since(0)]
+    assert kept == list(range(kept[0], 1001))
+    assert 200 < len(kept) < 1000
+
+
 def test_clear_forgets_everything() -> None:
     ring = Ring(_PLENTY)
-    ring.note(_row(1))
+    _take(ring, 1)
     ring.clear()
     assert (len(ring), ring.size, ring.last) == (0, 0, 0)
-    ring.note(_row(2))
+    _take(ring, 2)
     assert ring.last == 2
 
 
@@ -84,15 +121,15 @@ _DETAILS = st.sampled_from(
 
 
 @given(
-    st.integers(0, 8 * ROW_COST),
-    st.lists(st.tuples(st.none() | st.binary(max_size=3 * ROW_COST), _DETAILS), max_size=30),
+    st.integers(0, 8 * _ONE),
+    st.lists(st.tuples(st.none() | st.binary(max_size=3 * _ONE), _DETAILS), max_size=30),
 )
 def test_it_never_takes_more_than_it_may_and_keeps_the_newest(
     memory: int, rows: list[tuple[bytes | None, tuple[tuple[str, object], ...]]]
 ) -> None:
     ring = Ring(memory)
     for seq, (data, detail) in enumerate(rows, 1):
-        ring.note(_row(seq, data, detail))
+        _take(ring, seq, data, detail)
         assert 0 <= ring.size <= memory
     kept = [row[0] for row in ring.since(0)]
     assert kept == list(range(len(rows) - len(kept) + 1, len(rows) + 1))
@@ -101,14 +138,17 @@ def test_it_never_takes_more_than_it_may_and_keeps_the_newest(
 
 def test_a_row_without_data_costs_its_origin_and_its_detail_too() -> None:
     plain, detailed = Ring(_PLENTY), Ring(_PLENTY)
-    plain.note(_row(1, None))
-    detailed.note(_row(1, None, (("error", "x" * 5000),)))
-    assert plain.size == ROW_COST + ORIGIN_COST
+    _take(plain, 1, None)
+    _take(detailed, 1, None, (("error", "x" * 5000),))
+    assert plain.size >= _ONE + ORIGIN_COST
     assert detailed.size > plain.size + 5000
 
 
 def _messages(facts: Facts, number: int) -> None:
-    facts.emit(RECEIVED, _ORIGIN, b"%64d" % number)
+    book = facts.book("echo", "tcp://127.0.0.1:7")
+    if not book:
+        facts.begin(time_ns())
+    book += (time_ns(), RECEIVED, _ORIGIN, b"%64d" % number, None)
 
 
 def _short_connections(facts: Facts, number: int) -> None:
@@ -128,8 +168,9 @@ def _datagrams(facts: Facts, number: int) -> None:
 
 
 def _measured(traffic: Callable[[Facts, int], None]) -> tuple[int, int]:
-    ring, facts = Ring(_PLENTY), Facts()
-    facts.subscribe(ring)
+    facts = Facts(later=lambda seconds, call: None)
+    ring = Ring(_PLENTY, facts.flush)
+    facts.keep(ring)
     gc.collect()
     traced_already = tracemalloc.is_tracing()
     tracemalloc.start()
@@ -137,6 +178,8 @@ def _measured(traffic: Callable[[Facts, int], None]) -> tuple[int, int]:
         before, _ = tracemalloc.get_traced_memory()
         for number in range(1000, 6000):
             traffic(facts, number)
+            if number % 50 == 0:
+                facts.flush()
         after, _ = tracemalloc.get_traced_memory()
     finally:
         if not traced_already:

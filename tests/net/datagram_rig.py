@@ -15,7 +15,7 @@ from twisted.internet.protocol import DatagramProtocol
 from twisted.internet.testing import MemoryReactorClock
 
 from netsvc.facts import REFUSED, Fact, Facts, Row
-from netsvc.interfaces import IFactSink
+from netsvc.interfaces import IFactArchive, IFactSink
 from netsvc.net.datagram import DatagramPort, OwnAddresses
 from netsvc.settings import Limits
 
@@ -71,7 +71,8 @@ class Socket:
         return len(data)
 
     def getsockopt(self, level: int, option: int, size: int = 0) -> Any:
-        assert level == socket.SOL_SOCKET
+        if level != socket.SOL_SOCKET:
+            raise OSError(errno.ENOPROTOOPT, "no such option")
         if option == socket.SO_ERROR:
             waiting, self.waiting_error = self.waiting_error, 0
             return waiting
@@ -120,6 +121,18 @@ class Rows:
         return [fact.reason for fact in self.of(REFUSED)]
 
 
+@implementer(IFactArchive)
+class Notes:
+    """An archive that keeps every note."""
+
+    def __init__(self) -> None:
+        self.notes: list[tuple[Any, ...]] = []
+
+    def take(self, first: int, notes: tuple[Any, ...]) -> None:
+        values = iter(notes)
+        self.notes += zip(values, values, values, values, values, strict=True)
+
+
 class Rig:
     """A port over a socket made for the test, and all that it touches."""
 
@@ -135,7 +148,8 @@ class Rig:
         self.reactor = MemoryReactorClock()
         self.rows = Rows()
         self.own = OwnAddresses() if own is None else own
-        facts = Facts()
+        self.wall_offset = 0.0
+        self.facts = facts = Facts()
         facts.subscribe(self.rows)
         self.port = DatagramPort(
             cast(socket.socket, self.sock),
@@ -148,6 +162,7 @@ class Rig:
             dataclasses.replace(Limits(), **limits),
             self.own,
             clock=self.reactor.seconds,
+            wall_clock=lambda: int((self.reactor.seconds() + self.wall_offset) * 1e9),
         )
         self.port.startListening()
 

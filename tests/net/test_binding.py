@@ -28,6 +28,7 @@ ECHO = NetService(
 )
 STREAM = NetService(name="greeting", summary="", stream="a.b")
 DATAGRAM = NetService(name="sink", summary="", datagram="a.b")
+CANVAS = NetService(name="canvas", summary="", websocket="a.b")
 
 NAMES: Mapping[str, Sequence[str]] = {
     "debian": ["127.0.1.1"],
@@ -104,6 +105,28 @@ def test_a_port_is_all_of_the_services_transports_on_loopback() -> None:
 def test_the_option_can_allow_fewer_transports() -> None:
     assert urls("1", transports=frozenset({"stream"})) == ["tcp://127.0.0.1:1", "tcp://[::1]:1"]
     assert urls("1", STREAM) == ["tcp://127.0.0.1:1", "tcp://[::1]:1"]
+
+
+def test_websocket_has_a_path_and_origins() -> None:
+    where = "ws://192.0.2.1:9001/a%20path?origin=https://a.example,*&text=x&idle-timeout=7&proxy=optional"
+    (one,) = bindings(where)
+    assert (one.kind, one.transport, one.url) == ("stream", "ws", "ws://192.0.2.1:9001/a%20path")
+    assert (one.path, one.origins) == ("/a path", ("https://a.example", "*"))
+    assert (one.settings["text"], one.limits.idle_timeout, one.proxy) == ("x", 7.0, "optional")
+    (plain,) = bindings("ws://192.0.2.1:9001")
+    assert (plain.url, plain.path, plain.origins, plain.tls) == ("ws://192.0.2.1:9001", "", (), None)
+
+
+def test_websocket_over_tls_has_a_certificate() -> None:
+    (one,) = bindings("wss://[2001:db8::1]:9001/?certificate=c.pem&key=k.pem", CANVAS)
+    assert (one.transport, one.url) == ("wss", "wss://[2001:db8::1]:9001/")
+    assert one.tls is not None
+    assert (one.tls.certificate, one.tls.key) == ("c.pem", "k.pem")
+
+
+def test_an_option_for_datagrams_alone_opens_no_websocket() -> None:
+    with pytest.raises(SettingError, match="is for datagram sockets alone"):
+        bindings("ws://:1", transports=frozenset({"datagram"}))
 
 
 def test_the_loopback_address_of_the_machines_name_is_a_default_interface() -> None:
@@ -238,8 +261,12 @@ def test_tls_takes_its_certificate_from_the_query_or_the_table() -> None:
         ("tls://:1", DATAGRAM, "sink has no stream side"),
         ("unix:///a", DATAGRAM, "sink has no stream side"),
         ("tcp:1", DATAGRAM, "sink has no stream side"),
-        ("ws://:1", ECHO, "this version has no web service"),
-        ("wss://:1/x", ECHO, "this version has no web service"),
+        ("ws://:1", DATAGRAM, "sink has no stream side; expected udp://"),
+        ("wss://:1/x", ECHO, "TLS needs a certificate"),
+        ("ws://:1?certificate=c", ECHO, "certificate is for TLS; use wss:// instead of ws://"),
+        ("tcp://:1?origin=*", ECHO, "tcp:// has no origin; it is for ws://, wss://"),
+        ("1", CANVAS, "canvas is for WebSocket alone; expected ws:// or wss://"),
+        ("tcp://:1", CANVAS, "canvas is for WebSocket alone; expected ws:// or wss://"),
         ("udp://:1?proxy=required", ECHO, "datagrams have no PROXY header"),
         ("tcp://:1?certificate=c", ECHO, "use tls:// instead"),
         ("tcp://:1?tex=c", ECHO, "no setting tex; did you mean text?"),

@@ -17,7 +17,7 @@ from netsvc.facts import RECEIVED, REFUSED, SENT
 from netsvc.interfaces import Arrival, IArrivalDatagramTransport
 from netsvc.net.datagram import OwnAddresses
 from netsvc.settings import Networks
-from tests.net.datagram_rig import CLIENT, HERE, LISTENER, Echo, Rig, Socket
+from tests.net.datagram_rig import CLIENT, HERE, LISTENER, Echo, Notes, Rig, Socket
 
 
 def test_the_port_is_what_twisted_expects() -> None:
@@ -87,6 +87,67 @@ def test_one_turn_takes_so_many_datagrams_empty_ones_too() -> None:
         assert len(rig.got) == 64
         rig.port.doRead()
         assert len(rig.got) == 128
+
+
+def test_answers_leave_at_the_end_of_the_turn_and_in_order() -> None:
+    class Watching(Echo):
+        def datagramReceived(self, datagram: bytes, addr: Any) -> None:
+            super().datagramReceived(datagram, addr)
+            under_way.append(len(rig.sock.sent))
+
+    under_way: list[int] = []
+    rig = Rig(Watching())
+    rig.sock.arriving = iter([(b"%d" % number, CLIENT) for number in range(5)])
+    rig.port.doRead()
+    assert under_way == [0] * 5
+    assert rig.sock.sent == [(b"%d" % number, CLIENT) for number in range(5)]
+    assert [fact.data for fact in rig.rows.of(SENT)] == [b"%d" % number for number in range(5)]
+    rig.port.write(b"later", CLIENT)
+    assert rig.sock.sent[-1] == (b"later", CLIENT)
+
+
+def test_many_answers_do_not_wait_for_the_end_of_the_turn() -> None:
+    class Talkative(Echo):
+        def datagramReceived(self, datagram: bytes, addr: Any) -> None:
+            for _ in range(3):
+                super().datagramReceived(datagram, addr)
+            most.append(len(rig.port._outbox))
+
+    most: list[int] = []
+    rig = Rig(Talkative())
+    rig.arrive(*[(b"x", ("127.0.0.1", 40_000))] * 64)
+    assert 0 < max(most) < 64
+    assert len(rig.sock.sent) == 3 * 64
+
+
+def test_a_wall_clock_that_is_set_back_ends_the_turn_and_nothing_else() -> None:
+    class Setting(Echo):
+        def datagramReceived(self, datagram: bytes, addr: Any) -> None:
+            super().datagramReceived(datagram, addr)
+            rig.wall_offset = -10.0
+
+    rig = Rig(Setting())
+    rig.arrive(*[(b"x", CLIENT)] * 10)
+    assert len(rig.sock.sent) == 10
+
+
+def test_only_the_first_fact_of_an_origin_is_told_to_have_more() -> None:
+    # By that whoever keeps facts counts what the origin costs; see `Ring`.
+    rig = Rig()
+    archive = Notes()
+    rig.facts.keep(archive)
+    rig.arrive(
+        (b"one", CLIENT), (b"two", CLIENT), (b"x" * 5000, CLIENT), (b"three", ("198.51.100.8", 40_000))
+    )
+    assert [(kind, more) for _, kind, _, _, more in archive.notes if kind == RECEIVED] == [
+        (RECEIVED, (3, None, ())),
+        (RECEIVED, None),
+        (RECEIVED, (5000, None, ())),
+        (RECEIVED, (5, None, ())),
+    ]
+    origins = [origin for _, _, origin, _, _ in archive.notes if origin[3] == CLIENT[0]]
+    assert all(origin is origins[0] for origin in origins)
+    assert [len(data) for _, kind, _, data, _ in archive.notes if kind == RECEIVED] == [3, 3, 4096, 5]
 
 
 def test_one_turn_ends_after_five_milliseconds() -> None:

@@ -181,6 +181,7 @@ async def test_an_answer_that_is_written_later_leaves_from_there_too(live: Live)
     one.send(b"hello")
     other.send(b"hello")
     await rows.count(RECEIVED, 2)
+    await live.turns()
     for client in (one, other):
         port.write(b"later", client.getsockname())
         assert client.recv(100) == b"later"
@@ -379,6 +380,7 @@ async def test_a_unix_client_that_has_gone_or_does_not_read_is_a_fact(live: Live
     while rows.reasons()[-1] == "reply_factor":
         client.sendto(b"x" * 1000, path)
         await rows.count(RECEIVED, len(rows.of(RECEIVED)) + 1)
+        await live.turns()
         port.write(b"", str(tmp_path / "client.sock"))
         port.write(b"", str(tmp_path / "client.sock"))
     assert rows.reasons()[-1] == "send_buffer"

@@ -37,6 +37,18 @@ def test_a_guard_is_a_protocol_a_transport_a_consumer_and_a_producer() -> None:
         assert verifyObject(interface, guard)
 
 
+def test_of_a_service_that_is_not_noted_only_refusals_are_facts() -> None:
+    rig = Rig(noted=False, limits=Limits(max_connections=1))
+    guard, _ = rig.connect()
+    guard.dataReceived(b"in")
+    rig.services[0].transport.write(b"out!")
+    rig.connect()
+    rig.lose(guard)
+    assert rig.kinds() == ["refused max_connections"]
+    counts = rig.listening.counted()
+    assert (counts.opened, counts.closed, counts.bytes_in, counts.bytes_out) == (1, 1, 2, 4)
+
+
 def test_bytes_pass_both_ways_and_every_step_is_a_fact() -> None:
     rig = Rig()
     guard, wire = rig.connect()

@@ -9,6 +9,7 @@ import pytest
 from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
 
+from netsvc.counters import Counts
 from netsvc.facts import Facts
 from netsvc.net.listening import Listening
 from netsvc.settings import Limits, Networks
@@ -20,6 +21,8 @@ class _Connection:
     def __init__(self) -> None:
         self.bytes_in = 0
         self.bytes_out = 0
+        self.messages_in = 0
+        self.messages_out = 0
         self.seen = -1
         self.quiet_since = 0.0
         self.timed_out: list[str] = []
@@ -168,3 +171,18 @@ def test_an_idle_time_of_zero_never_ends_a_connection() -> None:
     connection = _connected(listening)
     _look(listening, clock, 10_000, 100)
     assert connection.timed_out == []
+
+
+def test_it_counts_the_messages_of_those_who_are_there_and_of_those_who_have_gone() -> None:
+    listening = _listening()
+    gone, here = _connected(listening), _connected(listening)
+    for connection in (gone, here):
+        connection.messages_in, connection.bytes_in = 2, 20
+        connection.messages_out, connection.bytes_out = 3, 30
+    listening.forget(gone)
+    listening.forget(gone)
+    listening.counts.refuse("deny")
+    assert listening.counted() == Counts(
+        messages_in=4, bytes_in=40, messages_out=6, bytes_out=60, refused={"deny": 1}
+    )
+    assert listening.counted() == listening.counted()

@@ -85,7 +85,7 @@ def test_inherited_sockets_speak_tls_when_they_are_given_something_of_it() -> No
         ("unix:///a?client-ca=c", "client-ca is for TLS; use tls:// instead of unix://"),
         ("udp://:1?proxy=required", "datagrams have no PROXY header"),
         ("unix-datagram:///a?proxy=off", "datagrams have no PROXY header"),
-        ("udp://:1?backlog=1", "udp:// has no backlog; it is for tcp://, tls://, unix://"),
+        ("udp://:1?backlog=1", "udp:// has no backlog; it is for tcp://, tls://, ws://, wss://, unix://"),
         ("tcp://:1?mode=600", "tcp:// has no mode; it is for unix://, unix-datagram://"),
         ("tcp://:1?proxy=yes", "proxy='yes': expected one of off, optional, required"),
         ("tcp://:1?backlog=0", "backlog='0': expected a whole number of connections from 1"),

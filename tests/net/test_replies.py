@@ -28,75 +28,79 @@ class Accounts:
 
     def __init__(self, own: OwnAddresses | None = None, **changes: Any) -> None:
         self.clock = Clock()
-        self.replies = Replies(limits(**changes), self.clock.seconds, own)
+        self.replies = Replies(limits(**changes), own)
 
     def came(self, address: PeerAddress, data: bytes = b"ask", local: str = HERE) -> Peer:
-        peer = self.replies.heard(address, local)
-        self.replies.came(peer, data, self.clock.seconds())
+        now = self.clock.seconds()
+        peer = self.replies.heard(address, local, now)
+        self.replies.came(peer, data, now)
         return peer
 
+    def may_answer(self, peer: Peer, data: bytes) -> str | None:
+        return self.replies.may_answer(peer, data, self.clock.seconds())
+
     def asked(self, address: PeerAddress, data: bytes = b"ask", answer: bytes = b"") -> str | None:
-        return self.replies.may_answer(self.came(address, data), answer)
+        return self.may_answer(self.came(address, data), answer)
 
 
 def test_three_times_what_came_may_leave_and_no_byte_more() -> None:
     accounts = Accounts()
     peer = accounts.came(NEAR, b"x" * 72)
-    assert accounts.replies.may_answer(peer, b"y" * (300 - HEADERS)) is None
-    assert accounts.replies.may_answer(peer, b"") == "reply_factor"
+    assert accounts.may_answer(peer, b"y" * (300 - HEADERS)) is None
+    assert accounts.may_answer(peer, b"") == "reply_factor"
     peer = accounts.came(("127.0.0.1", 40_001), b"x" * 72)
-    assert accounts.replies.may_answer(peer, b"y" * (301 - HEADERS)) == "reply_factor"
+    assert accounts.may_answer(peer, b"y" * (301 - HEADERS)) == "reply_factor"
 
 
 def test_an_empty_datagram_earns_the_headers_of_three() -> None:
     accounts = Accounts()
     peer = accounts.came(NEAR, b"")
-    assert [accounts.replies.may_answer(peer, b"") for _ in range(4)] == [None, None, None, "reply_factor"]
+    assert [accounts.may_answer(peer, b"") for _ in range(4)] == [None, None, None, "reply_factor"]
 
 
 def test_what_was_withheld_costs_nothing() -> None:
     accounts = Accounts()
     peer = accounts.came(NEAR, b"")
-    assert accounts.replies.may_answer(peer, b"y" * 1000) == "reply_factor"
-    assert accounts.replies.may_answer(peer, b"y" * (3 * HEADERS - HEADERS)) is None
+    assert accounts.may_answer(peer, b"y" * 1000) == "reply_factor"
+    assert accounts.may_answer(peer, b"y" * (3 * HEADERS - HEADERS)) is None
 
 
 def test_after_a_minute_nothing_is_left_of_the_budget() -> None:
     accounts = Accounts()
     peer = accounts.came(NEAR, b"x" * 1000)
     accounts.clock.advance(61)
-    assert accounts.replies.may_answer(peer, b"") == "reply_factor"
+    assert accounts.may_answer(peer, b"") == "reply_factor"
 
 
 def test_an_answer_some_seconds_later_is_still_within_the_budget() -> None:
     accounts = Accounts()
     peer = accounts.came(NEAR, b"x" * 1000)
     accounts.clock.advance(50)
-    assert accounts.replies.may_answer(peer, b"y" * 2000) is None
+    assert accounts.may_answer(peer, b"y" * 2000) is None
 
 
 def test_a_late_answer_is_held_against_later_questions() -> None:
     accounts = Accounts()
     peer = accounts.came(NEAR, b"x" * 72)
     accounts.clock.advance(54)
-    assert accounts.replies.may_answer(peer, b"y" * (300 - HEADERS)) is None
+    assert accounts.may_answer(peer, b"y" * (300 - HEADERS)) is None
     accounts.clock.advance(10)
     # The question is older than a minute, the answer to it is not.
     accounts.came(NEAR, b"x" * 72)
-    assert accounts.replies.may_answer(peer, b"") == "reply_factor"
+    assert accounts.may_answer(peer, b"") == "reply_factor"
     accounts.clock.advance(70)
     accounts.came(NEAR, b"x" * 72)
-    assert accounts.replies.may_answer(peer, b"") is None
+    assert accounts.may_answer(peer, b"") is None
 
 
 def test_bytes_out_count_for_a_whole_minute() -> None:
     accounts = Accounts()
     peer = accounts.came(NEAR, b"x" * 72)
     accounts.clock.advance(4.5)
-    assert accounts.replies.may_answer(peer, b"y" * (300 - HEADERS)) is None
+    assert accounts.may_answer(peer, b"y" * (300 - HEADERS)) is None
     accounts.clock.advance(59.5)
     accounts.came(NEAR, b"x" * 72)
-    assert accounts.replies.may_answer(peer, b"") == "reply_factor"
+    assert accounts.may_answer(peer, b"") == "reply_factor"
 
 
 happenings = st.lists(
@@ -113,7 +117,7 @@ happenings = st.lists(
 @settings(deadline=None, max_examples=200)
 def test_over_no_minute_more_leaves_than_three_times_what_came(events: list[tuple[str, int, float]]) -> None:
     accounts = Accounts()
-    peer = accounts.replies.heard(NEAR, HERE)
+    peer = accounts.replies.heard(NEAR, HERE, accounts.clock.seconds())
     came: list[tuple[float, int]] = []
     sent: list[tuple[float, int]] = []
     for what, length, pause in events:
@@ -122,7 +126,7 @@ def test_over_no_minute_more_leaves_than_three_times_what_came(events: list[tupl
         if what == "came":
             accounts.came(NEAR, b"x" * length)
             came.append((now, length + HEADERS))
-        elif accounts.replies.may_answer(peer, b"y" * length) is None:
+        elif accounts.may_answer(peer, b"y" * length) is None:
             sent.append((now, length + HEADERS))
             earned = sum(size for time, size in came if time > now - 60)
             left = sum(size for time, size in sent if time >= now - 60)
@@ -231,8 +235,8 @@ def test_the_local_address_that_was_asked_last_decides() -> None:
     own.add("0.0.0.0", 50_000)
     accounts = Accounts(own)
     source = ("192.0.2.9", 50_000)
-    assert accounts.replies.may_answer(accounts.came(source, local="192.0.2.1"), b"") is None
-    assert accounts.replies.may_answer(accounts.came(source, local="192.0.2.9"), b"") == "own_listener"
+    assert accounts.may_answer(accounts.came(source, local="192.0.2.1"), b"") is None
+    assert accounts.may_answer(accounts.came(source, local="192.0.2.9"), b"") == "own_listener"
 
 
 def test_own_addresses_understand_wildcards() -> None:
@@ -358,6 +362,6 @@ def test_forgotten_peers_earn_no_more_than_they_sent() -> None:
     for turn in range(200):
         peer = accounts.came(("127.0.0.1", 2000 + turn % 40), b"")
         came += HEADERS
-        while accounts.replies.may_answer(peer, b"") is None:
+        while accounts.may_answer(peer, b"") is None:
             sent += HEADERS
     assert sent <= 3 * came

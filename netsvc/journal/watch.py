@@ -1,0 +1,355 @@
+"""
+Waiting for facts, and following them as they come, while services go on undisturbed.
+
+Everybody who watches is a place in the facts (`netsvc.journal.reading`), and new facts only wake those places
+(`netsvc.journal.turns`): what is read is always read from the store behind a place, so that what was there
+before and what comes are the same thing to a watcher, and one that is slow or pauses holds nothing but its
+place. Who falls behind what the store has is told what it has missed.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
+
+from twisted.internet.defer import Deferred, ensureDeferred, fail
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from netsvc.facts import Facts, Row
+from netsvc.interfaces import IClientStore, IFactStore
+from netsvc.journal.newest import Newest
+from netsvc.journal.query import After, Filter, Matcher, Page
+from netsvc.journal.reading import Delivery, Gap, Reading, Terms, cost_of, json_of
+from netsvc.journal.turns import Turns, WatchLimits
+
+
+class TooManyWatchersError(Exception):
+    """There are as many watchers as there may be; the text is for whoever wanted to be another."""
+
+
+class Found(NamedTuple):
+    """
+    What a wait ended with.
+
+    @ivar rows: the facts that fit.
+    @ivar last: the seq up to which facts were looked at: the next wait goes on after it.
+    @ivar enough: whether they are as many as were waited for.
+    """
+
+    rows: list[Row]
+    last: int
+    enough: bool
+
+
+class _Waiting:
+    """
+    Somebody who waits for a number of facts.
+
+    @ivar reading: where it reads on; see `netsvc.journal.turns.Reader`.
+    @ivar answer: fires with `Found`.
+    """
+
+    def __init__(self, reading: Reading, turns: Turns, left: Callable[[_Waiting], None]) -> None:
+        """
+        @param left: called when there is an answer, or nobody waits for one any more.
+        """
+        self.reading = reading
+        self.answer: Deferred[Found] = Deferred(lambda _: self._leave())
+        self._turns = turns
+        self._left = left
+        self._found: list[Row] = []
+        self._room = reading.terms.limit_bytes
+        self._until: int | None = None
+        self._timer: IDelayedCall | None = None
+
+    def expire_in(self, seconds: float, clock: IReactorTime) -> None:
+        """Give up after some time, when everything that is there then has been looked at."""
+        if seconds > 0:
+            self._timer = clock.callLater(seconds, self._expire)
+        else:
+            self._expire()
+
+    def take(self, delivery: Delivery) -> None:
+        """See `netsvc.journal.turns.Reader`."""
+        self._found += delivery.rows
+        self._room -= sum(map(cost_of, delivery.rows))
+        terms = self.reading.terms
+        missing = terms.facts - len(delivery.rows)
+        if missing > 0 and self._room > 0:
+            self.reading.terms = replace(terms, facts=missing, limit_bytes=self._room)
+            self._give_up_at_the_end()
+        else:
+            self._end(enough=missing <= 0)
+
+    def end(self, why: str) -> None:
+        """There will be nothing more to wait for."""
+        self._end(enough=False)
+
+    def _expire(self) -> None:
+        self._timer = None
+        self._until = self._turns.end()
+        self._give_up_at_the_end()
+
+    def _give_up_at_the_end(self) -> None:
+        if self._until is not None and self.reading.place >= self._until:
+            self._end(enough=False)
+
+    def _end(self, enough: bool) -> None:
+        self._leave()
+        self.answer.callback(Found(self._found, self.reading.place, enough))
+
+    def _leave(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._turns.leave(self)
+        self._left(self)
+
+
+class Following:
+    """
+    Somebody who is shown facts as they come.
+
+    @ivar reading: where it reads on; see `netsvc.journal.turns.Reader`.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reading: Reading,
+        turns: Turns,
+        left: Callable[[Following], None],
+        deliver: Callable[[Delivery], None],
+        dropped: Callable[[str], None],
+        patience: Callable[[Callable[[], None]], IDelayedCall | None],
+    ) -> None:
+        """
+        @param left: called when it has ended.
+        @param deliver: given what fits.
+        @param dropped: told why, when it did not end itself.
+        @param patience: calls something when a pause has lasted too long.
+        """
+        self.reading = reading
+        self._turns = turns
+        self._left = left
+        self._deliver = deliver
+        self._dropped = dropped
+        self._patience = patience
+        self._timer: IDelayedCall | None = None
+        self._ended = False
+        self._paused = False
+
+    @property
+    def place(self) -> int:
+        """The seq up to which facts were looked at: whoever follows again goes on after it."""
+        return self.reading.place
+
+    def pause(self) -> None:
+        """Be given nothing until `resume`."""
+        if not (self._ended or self._paused):
+            self._paused = True
+            self._turns.leave(self)
+            self._timer = self._patience(lambda: self.end("it was paused for too long"))
+
+    def resume(self) -> None:
+        """Be given what has come meanwhile and is still there, and what comes."""
+        if self._paused and not self._ended:
+            self._paused = False
+            self._cancel_timer()
+            self._turns.read_on(self, paced=True)
+
+    def stop(self) -> None:
+        """Be given nothing any more."""
+        if not self._ended:
+            self._ended = True
+            self._cancel_timer()
+            self._turns.leave(self)
+            self._left(self)
+
+    def take(self, delivery: Delivery) -> None:
+        """See `netsvc.journal.turns.Reader`."""
+        # Another one who was given the same may have ended this one.
+        if self._ended or not (delivery.rows or delivery.gap):
+            return
+        try:
+            self._deliver(delivery)
+        except Exception as error:  # noqa: BLE001 - it may be anybody's and may raise anything
+            self._log.error("a watcher of the timeline failed and is dropped: {error}", error=repr(error))
+            self.end("it failed")
+
+    def end(self, why: str) -> None:
+        """Drop it."""
+        if self._ended:
+            return
+        self.stop()
+        try:
+            self._dropped(why)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._log.error("a watcher of the timeline failed as it was dropped: {error}", error=repr(error))
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
+
+
+class Watchers:
+    """All who watch the facts of this process."""
+
+    def __init__(
+        self,
+        facts: Facts,
+        store: IFactStore,
+        clients: IClientStore,
+        clock: IReactorTime,
+        limits: WatchLimits | None = None,
+        encode: Callable[[Delivery], bytes] | None = None,
+    ) -> None:
+        """
+        @param facts: where new facts come from.
+        @param store: where they are read from; it has what `facts` has handed on.
+        @param clients: knows the clients' names.
+        @param limits: None is the defaults.
+        @param encode: makes `Delivery.encoded`; None is `json_of`.
+        """
+        self._store = store
+        self._name_of = clients.name_of
+        self._clock = clock
+        self._limits = limits or WatchLimits()
+        encode = encode or (lambda delivery: json_of(delivery, self._name_of))
+        self._turns = Turns(facts, store, clock, self._limits, encode)
+        self._watchers: set[Following | _Waiting] = set()
+        # What was seen before the places at which somebody stopped reading lately.
+        self._known: OrderedDict[tuple[Filter, int], Matcher] = OrderedDict()
+
+    def __len__(self) -> int:
+        """How many there are, paused ones too."""
+        return len(self._watchers)
+
+    # -- what others ask ---------------------------------------------------------------------------------
+
+    def wait(self, wanted: Filter, count: int, after: After, timeout: float) -> Deferred[Found]:
+        """
+        Wait until there are some facts that fit.
+
+        Facts that are there already count; so whoever goes on after `Found.last` misses none and gets none
+        twice.
+
+        @param count: how many, at least 1.
+        @param after: only facts with a greater seq; ``last`` is from now on.
+        @param timeout: seconds after which to give up; with 0 it only looks at what is there.
+        @return: fires with `Found`, its rows oldest first, also when the time is over. Cancelling it ends the
+            wait. Fails with `TooManyWatchersError`.
+        """
+        terms = Terms(wanted, count, self._limits.wait_bytes, sampled=False)
+        try:
+            waiting = _Waiting(self._begin(terms, after), self._turns, self._forget)
+        except TooManyWatchersError:
+            return fail()
+        self._watchers.add(waiting)
+        self._turns.read_on(waiting, paced=False)
+        waiting.expire_in(timeout, self._clock)
+        return waiting.answer
+
+    def read(self, wanted: Filter, page: Page) -> Deferred[Found]:
+        """
+        Read a part of the facts that are there.
+
+        @return: fires with `Found`: its rows in the order of the page, `last` the seq up to which facts were
+            looked at, `enough` whether they are as many as the page may have. Fails with
+            `TooManyWatchersError`.
+        """
+        if page.order == "oldest":
+            return self.wait(wanted, page.limit, page.after, 0)
+        limits, last = self._limits, self._turns.end()
+        after = last if page.after == "last" else page.after
+        looking = Newest(after, last, page.limit, limits.wait_bytes, limits.slice_rows)
+
+        async def find() -> Found:
+            look = looking.after_all if wanted.looks_back else looking.before_all
+            rows = await look(self._store, self._matcher_at(wanted, after), self._clock)
+            return Found(rows, last, len(rows) == page.limit)
+
+        return ensureDeferred(find())
+
+    def follow(
+        self,
+        wanted: Filter,
+        after: After,
+        deliver: Callable[[Delivery], None],
+        limit_bytes: int,
+        dropped: Callable[[str], None],
+        rate: int | None = None,
+    ) -> Following:
+        """
+        Be given what is there and then what comes, until further notice.
+
+        @param after: only facts with a greater seq; ``last`` is from now on, 0 from the oldest that is there.
+        @param deliver: called with facts that fit, from a later turn of the reactor on; one that raises is
+            dropped.
+        @param limit_bytes: how large a delivery is as JSON, more or less.
+        @param dropped: called once with why, in one line, when there will be no more for another reason than
+            `Following.stop`.
+        @param rate: facts in one delivery; what fits beyond that is only counted (`Delivery.left_out`). None
+            has every fact delivered.
+        @raise TooManyWatchersError: there are too many.
+        """
+        terms = Terms(wanted, rate or self._limits.facts, limit_bytes, sampled=rate is not None)
+        reading = self._begin(terms, after)
+        following = Following(reading, self._turns, self._forget, deliver, dropped, self._be_patient)
+        self._watchers.add(following)
+        self._turns.read_on(following, paced=True)
+        return following
+
+    def gap(self, after: int) -> Gap | None:
+        """
+        Whether there were facts behind a seq that are lost.
+
+        @param after: the seq of a fact; with 0 there is no gap: who asks for all asks for what is there.
+        """
+        gone = self._store.gone
+        return Gap(after, gone, None) if 0 < after < gone else None
+
+    def stop(self) -> None:
+        """The daemon ends: answer those who wait with what they have, and drop the others."""
+        for watcher in tuple(self._watchers):
+            # One may have ended another meanwhile.
+            if watcher in self._watchers:
+                watcher.end("the daemon is stopping")
+
+    # -- their places ------------------------------------------------------------------------------------
+
+    def _begin(self, terms: Terms, after: After) -> Reading:
+        """A place for one more watcher."""
+        if len(self._watchers) >= self._limits.watchers:
+            raise TooManyWatchersError(f"there are {self._limits.watchers} watchers of the timeline already")
+        seq = self._turns.end() if after == "last" else after or self._store.gone
+        return Reading(terms, seq, self._matcher_at(terms.wanted, seq))
+
+    def _matcher_at(self, wanted: Filter, seq: int) -> Matcher:
+        """One that has seen what comes before a place."""
+        known = self._known.get((wanted, seq))
+        if known is not None:
+            return known.copy()
+        matcher = Matcher(wanted, self._name_of)
+        if wanted.looks_back:
+            matcher.prime(reversed(self._store.before(seq + 1, self._limits.context)))
+        return matcher
+
+    def _forget(self, watcher: Following | _Waiting) -> None:
+        """A watcher is no more; somebody may go on where it was."""
+        self._watchers.discard(watcher)
+        wanted, seq = watcher.reading.terms.wanted, watcher.reading.place
+        if wanted.looks_back:
+            self._known[wanted, seq] = watcher.reading.matcher()
+            self._known.move_to_end((wanted, seq))
+            if len(self._known) > self._limits.remembered:
+                self._known.popitem(last=False)
+
+    def _be_patient(self, end: Callable[[], None]) -> IDelayedCall | None:
+        """Call something when the patience with a paused follower is over."""
+        return self._clock.callLater(self._limits.patience, end) if self._limits.patience else None
