@@ -1,0 +1,248 @@
+"""
+The journal, as the daemon has it: facts go in, and whoever promised something is told when it is on disk.
+
+Everything here is in the reactor's thread, but for what the writer's calls, which only passes it on;
+`netsvc.journal.disk.writer` is the other thread.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import deque
+from collections.abc import Sequence
+from os.path import realpath
+from pathlib import Path
+from time import time_ns
+from typing import Any
+
+from zope.interface import implementer
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+
+from netsvc.facts import NOTE, Facts, Notes
+from netsvc.interfaces import IFactArchive, IJournal
+from netsvc.journal.disk.database import Database, log_bytes
+from netsvc.journal.disk.lock import Lock
+from netsvc.journal.disk.retention import Retention
+from netsvc.journal.disk.schema import DiskError
+from netsvc.journal.disk.writer import Batch, Promises, Writer, size_of
+from netsvc.settings import Journal
+
+_log = Logger(namespace="netsvc.journal")
+
+#: Seconds of a day, the unit of `netsvc.settings.Journal.age`.
+_DAY = 86_400
+
+#: Promises that are kept in one turn of the reactor: a commit may settle thousands, and each is a datagram.
+_TURN_PROMISES = 128
+
+
+def recording_of(settings: Journal, facts: Facts, reactor: Any, origin: str) -> Recording | None:
+    """
+    The journal that the settings ask for, not open yet; None where they ask for none.
+
+    @param facts: what it will record.
+    @param reactor: an `IReactorTime` and `IReactorFromThreads`.
+    @param origin: what a user would change.
+    """
+    return Recording(settings, facts, reactor, origin) if settings.file else None
+
+
+@implementer(IFactArchive, IJournal)
+class Recording:
+    """
+    Writes all facts to a file.
+
+    @ivar origin: what a user would change.
+    @ivar path: the file.
+    @ivar lost: see `IJournal`.
+    @ivar broken: see `IJournal`.
+    """
+
+    def __init__(self, settings: Journal, facts: Facts, reactor: Any, origin: str = "--journal") -> None:
+        """
+        @param settings: the file, and what it may cost.
+        @param facts: where they come from.
+        @param reactor: an `IReactorTime` and `IReactorFromThreads`.
+        @param origin: what a user would change.
+        """
+        # Now, because a daemon may change its directory later; and whole, because that is what is locked.
+        self.path = Path(realpath(settings.file))
+        self.origin = origin
+        self.lost = 0
+        self.broken = ""
+        self._database = Database(self.path, self._say, settings.size)
+        self._settings = settings
+        self._facts = facts
+        self._reactor = reactor
+        self._promises: list[Deferred[bool]] = []
+        self._kept: deque[tuple[Deferred[bool], bool]] = deque()
+        self._flush: IDelayedCall | None = None
+        self._telling: IDelayedCall | None = None
+        self._writer: Writer | None = None
+        self._ended: Deferred[None] | None = None
+        self._forget: Any = None
+
+    @property
+    def lag(self) -> float:
+        """See `IJournal`."""
+        oldest = None if self._writer is None else self._writer.oldest()
+        return 0.0 if oldest is None else max(0.0, (time_ns() - oldest) / 1e9)
+
+    def check(self) -> None:
+        """
+        Find out what is wrong with it that shows before it is opened, and leave everything as it is.
+
+        @raise netsvc.journal.disk.schema.JournalError: it cannot be used.
+        """
+        # First, because looking into a file that this process has open would undo SQLite's locks (fcntl(2)).
+        Lock.check(self.path)
+        self._database.check()
+
+    def open(self) -> None:
+        """
+        Open the file and begin.
+
+        @raise netsvc.journal.disk.schema.JournalError: it cannot be used.
+        """
+        self.check()
+        settings, database = self._settings, self._database
+        self._lock = Lock(self.path)
+        try:
+            connection = self._opened()
+        except BaseException:
+            self._lock.release()
+            raise
+        retention = Retention(settings.age * _DAY, settings.count, settings.size)
+        self._writer = Writer(
+            database,
+            connection,
+            self,
+            retention,
+            settings.commit_delay,
+            settings.commit_count,
+            log_bytes(settings.size),
+        )
+        self._writer.start()
+        self._forget = self._facts.keep(self)
+
+    def _opened(self) -> sqlite3.Connection | None:
+        try:
+            connection = self._database.open()
+        except DiskError:
+            # Services go on without it, and the writer says so, and tries again.
+            return None
+        # Whatever the clock says, for it may have been set back.
+        self._facts.begin_after(self._database.newest)
+        return connection
+
+    def close(self) -> Deferred[None]:
+        """
+        Write what waits, and end.
+
+        @return: fires when it is on disk, or cannot be.
+        """
+        if self._ended is None:
+            self._ended = Deferred()
+            if self._writer is None:
+                self._ended.callback(None)
+            else:
+                self._forget()
+                self._writer.stop()
+        return self._ended
+
+    def recorded(self) -> Deferred[bool]:
+        """See `IJournal`."""
+        if self._writer is None or self._ended is not None or not self._facts.waiting:
+            # What was noted has gone past already: nobody could say what became of it.
+            return succeed(False)
+        promise: Deferred[bool] = Deferred()
+        self._promises.append(promise)
+        if self._flush is None:
+            # At the end of the turn, so that all that arrives in it goes to the disk together.
+            self._flush = self._reactor.callLater(0, self._flush_facts)
+        return promise
+
+    def take(self, first: int, notes: Notes) -> None:
+        """See `IFactArchive`."""
+        promises, self._promises = self._promises, []
+        writer, size = self._writer, size_of(notes, promises)
+        if writer is None or writer.queued + size > self._settings.queue:
+            self._lose(len(notes) // NOTE)
+            self._settle(promises, False)
+        elif writer.broken:
+            writer.put(Batch(first, notes, size, ()))
+            self._settle(promises, False)
+        else:
+            writer.put(Batch(first, notes, size, promises))
+
+    def _flush_facts(self) -> None:
+        self._flush = None
+        self._facts.flush()
+
+    # -- in the writer's thread; see `netsvc.journal.disk.writer.Told` ---------------------------------
+
+    def opened(self, newest: int) -> None:
+        """See `Told`."""
+        self._reactor.callFromThread(self._facts.begin_after, newest)
+
+    def settled(self, promises: Promises, written: bool) -> None:
+        """See `Told`."""
+        self._reactor.callFromThread(self._settle, promises, written)
+
+    def lose(self, facts: int) -> None:
+        """See `Told`."""
+        self._reactor.callFromThread(self._lose, facts)
+
+    def failing(self, reason: str) -> None:
+        """See `Told`."""
+        self._reactor.callFromThread(self._fail, reason)
+
+    def working(self) -> None:
+        """See `Told`."""
+        self._reactor.callFromThread(self._recover)
+
+    def ended(self) -> None:
+        """See `Told`."""
+        self._reactor.callFromThread(self._end)
+
+    def _say(self, line: str) -> None:
+        # A logger may be used in any thread.
+        _log.error("{line}", line=line)
+
+    # -- and back in the reactor's ---------------------------------------------------------------------
+
+    def _settle(self, promises: Sequence[Deferred[bool]], written: bool) -> None:
+        self._kept.extend((promise, written) for promise in promises)
+        if self._telling is None:
+            self._tell_some()
+
+    def _tell_some(self) -> None:
+        self._telling = None
+        for _ in range(min(_TURN_PROMISES, len(self._kept))):
+            promise, written = self._kept.popleft()
+            promise.callback(written)
+        if self._kept and self._telling is None:
+            self._telling = self._reactor.callLater(0, self._tell_some)
+
+    def _lose(self, facts: int) -> None:
+        before, self.lost = self.lost, self.lost + facts
+        # Said at the first loss and then ever more rarely: what does not fit now seldom fits in a moment.
+        if self.lost.bit_length() != before.bit_length():
+            _log.error("{path}: {lost} facts could not be recorded", path=str(self.path), lost=self.lost)
+
+    def _fail(self, reason: str) -> None:
+        self.broken = reason
+        _log.error("{path}: nothing is recorded any more: {reason}", path=str(self.path), reason=reason)
+
+    def _recover(self) -> None:
+        self.broken = ""
+        _log.info("{path}: recording again; lost until now: {lost}", path=str(self.path), lost=self.lost)
+
+    def _end(self) -> None:
+        self._writer = None
+        self._lock.release()
+        if self._ended is not None:
+            self._ended.callback(None)

@@ -1,0 +1,208 @@
+"""`netsvc.journal.disk.database` and its schema: what is opened, what is left alone, what is moved aside."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from netsvc.journal.disk.columns import INSERT, records_of
+from netsvc.journal.disk.database import Database
+from netsvc.journal.disk.schema import SCHEMA, JournalError, Schema
+from tests.journal.disk.rig import batch, contents
+
+NOW = datetime(2026, 7, 1, 12, 30, 15, 250)
+NEXT = Schema(
+    2,
+    SCHEMA.tables + "ALTER TABLE fact ADD COLUMN more TEXT; PRAGMA user_version = 2;",
+    {1: "ALTER TABLE fact ADD COLUMN more TEXT; UPDATE fact SET more = 'was there';"},
+)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "journal.db"
+
+
+def fill(path: Path, *datas: bytes, schema: Schema = SCHEMA) -> None:
+    """Make a journal with messages in it."""
+    with closing(Database(path, unexpected, schema=schema).open()) as connection:
+        for batch_ in [batch(1, *datas)]:
+            connection.executemany(INSERT, records_of(batch_.first, batch_.notes))
+
+
+def unexpected(line: str) -> None:
+    raise AssertionError(line)
+
+
+def pragma(path: Path, name: str) -> object:
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(f"PRAGMA {name}").fetchone()[0]
+
+
+def test_a_new_one_survives_a_loss_of_power_and_gives_space_back(path: Path) -> None:
+    with closing(Database(path, unexpected).open()) as connection:
+        settings = [
+            connection.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("journal_mode", "synchronous", "auto_vacuum", "user_version")
+        ]
+    assert settings == ["wal", 2, 2, 1]
+
+
+def test_what_is_there_is_opened_again_and_its_newest_fact_known(path: Path) -> None:
+    fill(path, b"one", b"two")
+    database = Database(path, unexpected)
+    database.open().close()
+    assert database.newest == 2
+    assert contents(path) == [b"one", b"two"]
+
+
+def test_it_is_for_its_user_alone_also_where_it_was_not(path: Path) -> None:
+    fill(path, b"one")
+    path.chmod(0o644)
+    with closing(Database(path, unexpected).open()):
+        modes = {one.stat().st_mode & 0o777 for one in path.parent.iterdir()}
+    assert modes == {0o600}
+
+
+def test_an_empty_file_becomes_one(path: Path) -> None:
+    path.touch()
+    Database(path, unexpected).open().close()
+    assert contents(path) == []
+
+
+def test_another_programs_database_is_left_alone(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE bookmark (url TEXT)")
+    before = path.read_bytes()
+    with pytest.raises(JournalError, match="another program's database"):
+        Database(path, unexpected).open()
+    assert path.read_bytes() == before
+
+
+def test_a_newer_one_is_left_alone(path: Path) -> None:
+    fill(path, b"one", schema=NEXT)
+    before = path.read_bytes()
+    with pytest.raises(JournalError, match="its schema is version 2, a newer netsvc's; .* up to 1"):
+        Database(path, unexpected).open()
+    assert path.read_bytes() == before
+
+
+def test_no_file_is_refused_and_nothing_put_beside_it(path: Path) -> None:
+    path.mkdir()
+    with pytest.raises(JournalError, match="expected a file"):
+        Database(path, unexpected).check()
+
+
+def test_one_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(JournalError, match="No such file or directory"):
+        Database(tmp_path / "nowhere" / "journal.db", unexpected).open()
+
+
+@pytest.mark.parametrize("content", [b"no database", b"SQLite format 3\0" + bytes(100_000)])
+def test_what_is_no_database_is_moved_aside_with_the_date(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    said: list[str] = []
+    Database(path, said.append, now=lambda: NOW).open().close()
+    aside = path.with_name("journal.db.damaged-2026-07-01T12-30-15.000250")
+    assert aside.read_bytes() == content
+    assert len(said) == 1
+    assert str(aside) in said[0]
+    assert contents(path) == []
+
+
+def test_what_is_left_of_one_that_is_gone_is_moved_aside(path: Path) -> None:
+    Path(f"{path}-wal").write_bytes(b"the log of a database")
+    said: list[str] = []
+    Database(path, said.append, now=lambda: NOW).open().close()
+    aside = path.with_name("journal.db.damaged-2026-07-01T12-30-15.000250-wal")
+    assert aside.read_bytes() == b"the log of a database"
+    assert len(said) == 1
+
+
+def test_damage_deep_inside_is_found_by_looking(path: Path) -> None:
+    fill(path, *(b"%d" % number * 200 for number in range(500)))
+    data = bytearray(path.read_bytes())
+    data[40 * 4096 : 41 * 4096] = b"\x55" * 4096
+    path.write_bytes(data)
+    database = Database(path, unexpected)
+    with closing(database.open()) as connection, pytest.raises(sqlite3.DatabaseError):
+        database.examine(connection)
+
+
+def test_a_whole_one_is_found_whole(path: Path) -> None:
+    fill(path, b"one")
+    database = Database(path, unexpected)
+    with closing(database.open()) as connection:
+        database.examine(connection)
+
+
+@pytest.mark.parametrize("ending", ["", "-wal"])
+def test_it_notices_that_its_name_is_gone(path: Path, ending: str) -> None:
+    database = Database(path, unexpected)
+    with closing(database.open()) as connection:
+        connection.executemany(INSERT, records_of(1, batch(1, b"one").notes))
+        assert database.is_in_place()
+        Path(f"{path}{ending}").rename(path.with_name("elsewhere"))
+        assert not database.is_in_place()
+
+
+def test_a_reader_that_comes_and_goes_changes_nothing(path: Path) -> None:
+    database = Database(path, unexpected)
+    with closing(database.open()) as connection:
+        for number in range(1, 4):
+            connection.executemany(INSERT, records_of(number, batch(number, b"one").notes))
+            assert len(contents(path)) == number
+            assert database.is_in_place()
+
+
+# -- versions ---------------------------------------------------------------------------------------------
+
+
+def test_an_older_one_is_upgraded_and_what_it_was_is_kept_beside_it(path: Path) -> None:
+    fill(path, b"one", b"two")
+    with closing(Database(path, unexpected, schema=NEXT).open()) as connection:
+        rows = connection.execute("SELECT data, more FROM fact ORDER BY seq").fetchall()
+    assert rows == [(b"one", "was there"), (b"two", "was there")]
+    assert pragma(path, "user_version") == 2
+    (backup,) = path.parent.glob("journal.db.version-1-*")
+    assert contents(backup) == [b"one", b"two"]
+    assert pragma(backup, "user_version") == 1
+    assert backup.stat().st_mode & 0o777 == 0o600
+
+
+def test_an_upgrade_over_several_versions_goes_through_each(path: Path) -> None:
+    fill(path, b"one")
+    steps = {
+        1: "ALTER TABLE fact ADD COLUMN more TEXT;",
+        2: "UPDATE fact SET more = 'third' WHERE more IS NULL;",
+    }
+    third = Schema(3, SCHEMA.tables, steps)
+    with closing(Database(path, unexpected, schema=third).open()) as connection:
+        assert connection.execute("SELECT more FROM fact").fetchall() == [("third",)]
+    assert sorted(pragma(one, "user_version") for one in path.parent.glob("*version-?-*")) == [1, 2]  # type: ignore[type-var]
+
+
+def test_an_upgrade_that_fails_changes_nothing(path: Path) -> None:
+    fill(path, b"one")
+    wrong = Schema(2, SCHEMA.tables, {1: "ALTER TABLE fact ADD COLUMN more TEXT; UPDATE no_such SET x = 1;"})
+    with pytest.raises(JournalError, match="no such table: no_such"):
+        Database(path, unexpected, schema=wrong).open()
+    assert pragma(path, "user_version") == 1
+    with closing(Database(path, unexpected).open()) as connection:
+        assert "more" not in {row[1] for row in connection.execute("PRAGMA table_info(fact)")}
+    assert contents(path) == [b"one"]
+
+
+def test_where_it_cannot_be_backed_up_it_is_not_upgraded(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(path, b"one")
+    (path.parent / "busy").mkdir()
+    monkeypatch.setattr(
+        "netsvc.journal.disk.schema._backup_name", lambda path, version: path.parent / "busy" / "x" / "y"
+    )
+    with pytest.raises(JournalError, match="No such file"):
+        Database(path, unexpected, schema=NEXT).open()
+    assert pragma(path, "user_version") == 1

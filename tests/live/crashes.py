@@ -1,0 +1,36 @@
+"""A daemon that is killed under load, again and again, on the same journal."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from tests.live.acknowledged import Load
+from tests.live.daemon import Daemon
+
+#: The listeners.
+RECEIVERS = ("--udp=udp://127.0.0.1:0?ack=recorded", "--receiver=tcp://127.0.0.1:0?ack=recorded")
+
+#: Seconds of load before the end, between which it comes.
+_SHORTEST, _LONGEST = 0.05, 0.8
+
+
+def crash_once(directory: Path, load: Load) -> None:
+    """
+    Start a daemon, load it, and kill it at a random moment.
+
+    @param directory: where ``journal.db`` is.
+    @param load: remembers what was acknowledged; its random numbers say when.
+    """
+    daemon = Daemon(
+        directory, f"--journal={directory / 'journal.db'}", "--set=receiver.log_rate=0", *RECEIVERS
+    )
+    try:
+        with load.on(daemon.port("receiver", "udp"), daemon.port("receiver")):
+            before = load.acknowledged
+            time.sleep(load.random.uniform(_SHORTEST, _LONGEST))
+            while load.acknowledged == before:
+                time.sleep(0.01)
+            daemon.process.kill()
+    finally:
+        daemon.stop()
