@@ -96,8 +96,11 @@ def _table(name: str, table: type) -> Iterator[str]:
 
 
 def _service(service: NetService) -> Iterator[str]:
-    sockets = " and ".join(sorted(service.transports, reverse=True))
-    yield from _prose(f"{service.name}: {service.summary}. On {sockets} sockets.")
+    if service.stream or service.datagram:
+        where = f"On {' and '.join(sorted(service.transports, reverse=True))} sockets"
+    else:
+        where = "Over WebSocket alone"
+    yield from _prose(f"{service.name}: {service.summary}. {where}.")
     yield f"#[{service.name}]"
     if service.port is not None:
         yield ""

@@ -25,10 +25,14 @@ from typing import Any
 from netsvc.given import Given, Path, TextValue, TypedValue, did_you_mean, dotted, short
 from netsvc.registry import Registry
 from netsvc.service import NetService
-from netsvc.settings import TABLES, TLS, Limits, Net, Setting, SettingError, Timeline, settings_of
+from netsvc.settings import TABLES, TLS, Journal, Limits, Net, Setting, SettingError, Timeline, settings_of
+from netsvc.websettings import Web
 
 #: What starts when nobody names a service.
-DEFAULT_SERVICES = ("timestamp", "receiver", "clients")
+DEFAULT_SERVICES = ("timestamp", "receiver", "clients", "web")
+
+#: What answers over WebSocket wherever the web service runs, listening or not.
+BRIDGED_SERVICES = ("echo", "chat", "canvas")
 
 #: What a ``[service.NAME]`` says of the service that it makes; beside these it has ``arguments``, ``listen``
 #: and its own values for ``[limits]``.
@@ -95,7 +99,10 @@ class Configuration:
     @ivar tls: ``[tls]``.
     @ivar limits: ``[limits]``, without what single services have of their own.
     @ivar timeline: ``[timeline]``.
+    @ivar journal: ``[journal]``.
+    @ivar web: ``[web]``.
     @ivar services: the services that listen, at least one.
+    @ivar bridged: those that listen nowhere and answer over WebSocket all the same.
     @ivar left_out: why a plugin was left out, by the name of its service or module.
     @ivar origins: for each value that was given, as ``tls.certificate``, what the user would change.
     """
@@ -104,7 +111,10 @@ class Configuration:
     tls: TLS
     limits: Limits
     timeline: Timeline
+    journal: Journal
+    web: Web
     services: tuple[ServiceConfiguration, ...]
+    bridged: tuple[ServiceConfiguration, ...]
     left_out: Mapping[str, str]
     origins: Mapping[str, str]
 
@@ -122,6 +132,7 @@ class CommandLine:
     @ivar all: every built-in service starts.
     @ivar without: names of services that do not.
     @ivar ready: instead of ``net.ready``, as the three that follow are of ``[tls]``; None leaves it.
+    @ivar journal: instead of ``journal.file``; None leaves it.
     """
 
     listen: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -135,6 +146,7 @@ class CommandLine:
     tls_certificate: str | None = None
     tls_key: str | None = None
     tls_client_ca: str | None = None
+    journal: str | None = None
 
 
 def configuration_of(
@@ -171,7 +183,10 @@ def configuration_of(
         given.table(("tls",), TLS),
         limits,
         given.table(("timeline",), Timeline),
+        given.table(("journal",), Journal),
+        given.table(("web",), Web),
         chosen,
+        tuple(one for one in configured if not one.listen and _is_bridged(one, chosen)),
         registry.left_out,
         given.origins(),
     )
@@ -186,6 +201,7 @@ def _add_options(given: Given, command_line: CommandLine) -> None:
         ("--tls-certificate", "tls", "certificate", command_line.tls_certificate),
         ("--tls-key", "tls", "key", command_line.tls_key),
         ("--tls-client-ca", "tls", "client_ca", command_line.tls_client_ca),
+        ("--journal", "journal", "file", command_line.journal),
     ):
         if value is not None:
             given.set((table,), key, TextValue(value, option))
@@ -242,6 +258,11 @@ def _service_configuration(
     )
 
 
+def _is_bridged(one: ServiceConfiguration, chosen: Iterable[ServiceConfiguration]) -> bool:
+    web = any(other.service.name == "web" for other in chosen)
+    return web and one.service.name in BRIDGED_SERVICES
+
+
 def _arguments(given: Given, path: Path) -> Mapping[str, Any]:
     # An installed service may have a setting of this name, which is then just a setting.
     value = given.row(path).get("arguments") if path[0] == "service" else None
@@ -266,7 +287,8 @@ def _listening(
             chosen[name] = _listens(service, listen.value, listen.origin)
     unasked = registry.builtin if command_line.all else () if chosen else DEFAULT_SERVICES
     for name in unasked:
-        if name in services and name not in chosen:
+        # What is there for the web service alone has no port.
+        if name in services and name not in chosen and services[name].port is not None:
             chosen[name] = _listens(services[name], True, f"--{name}")
     for name in command_line.without:
         if name not in services:
@@ -292,7 +314,7 @@ def _options(command_line: CommandLine) -> Iterator[tuple[str, str, tuple[str, .
     """Each option that names a service: the service, the option, its WHEREs and what it is restricted to."""
     for name, wheres in command_line.listen.items():
         if wheres:
-            yield name, f"--{name}", wheres, frozenset({"stream", "datagram"})
+            yield name, f"--{name}", wheres, frozenset({"stream", "datagram", "websocket"})
     if command_line.tcp:
         yield "timestamp", "--tcp", command_line.tcp, frozenset({"stream"})
     if command_line.udp:

@@ -18,6 +18,8 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from netsvc.journal.disk.recording import Recording
+from netsvc.journal.disk.schema import JournalError
 from netsvc.net.listener import Listener
 from netsvc.net.machine import beyond_loopback
 from netsvc.ready import ReadyFile
@@ -38,6 +40,7 @@ class Daemon(Service):
     All listeners, together.
 
     @ivar listeners: in the order in which they were asked for.
+    @ivar ready: whether every one is open and none is being closed.
     """
 
     name = "netsvc"
@@ -50,6 +53,8 @@ class Daemon(Service):
         grace: float,
         ready: ReadyFile,
         fail: Callable[[str], None],
+        carried: Sequence[Listener] = (),
+        journal: Recording | None = None,
     ) -> None:
         """
         @param reactor: an `IReactorCore` and `IReactorTime`.
@@ -58,19 +63,32 @@ class Daemon(Service):
         @param grace: seconds that connections have to take what is buffered for them.
         @param ready: written once every listener is open, removed as the daemon stops.
         @param fail: ends the whole process with status 1; it is told why in one line.
+        @param carried: what begins and ends with the connections of listeners, which carry it; it may still
+            grow.
+        @param journal: opened before anybody is served, and closed when all else has ended.
         """
         self.listeners = tuple(listeners)
+        self.ready = False
         self._reactor = reactor
         self._sinks = tuple(sinks)
         self._grace = grace
         self._ready = ready
         self._end = fail
+        self._carried = carried
+        self._journal = journal
         self._given_up: Deferred[None] = Deferred()
         self._last: IDelayedCall | None = None
 
     def startService(self) -> None:
         """See `IService`."""
         Service.startService(self)
+        if self._journal is not None:
+            # Not before, because the process is its user's only now.
+            try:
+                self._journal.open()
+            except JournalError as error:
+                self._end(f"{self._journal.origin} {error}")
+                return
         # Whoever is told that it is ready may send a signal, which the reactor takes only once it runs.
         running: Deferred[None] = Deferred()
         self._reactor.callWhenRunning(running.callback, None)
@@ -80,6 +98,7 @@ class Daemon(Service):
     def stopService(self) -> Deferred[None]:
         """Stop in order; see `IService`. A second signal ends it at once."""
         Service.stopService(self)
+        self.ready = False
         self._ready.remove()
         return Deferred.fromCoroutine(self._stop())
 
@@ -98,11 +117,28 @@ class Daemon(Service):
         # A connection tells that it is gone from within its end: leave it the turn for its last fact.
         await deferLater(self._reactor, 0)
         _each(self._sinks)
+        await self._close_journal()
         restore()
+
+    async def _close_journal(self) -> None:
+        """Have written what waits to be, within the grace: a disk that is gone may never say so."""
+        if self._journal is None:
+            return
+        late: Deferred[None] = Deferred()
+        patience = self._reactor.callLater(self._grace, late.callback, None)
+        waiting = [self._journal.close(), late]
+        if not self._given_up.called:
+            waiting.append(self._given_up)
+        await DeferredList(waiting, fireOnOneCallback=True)
+        if patience.active():
+            patience.cancel()
+        else:
+            _log.warn("the journal's disk does not answer; stopping without it")
 
     async def _end_listeners(self) -> None:
         await _all(listener.stop_accepting for listener in self.listeners)
-        await _all(listener.drain for listener in self.listeners)
+        # What others carry comes first: its last words go out over those.
+        await _all(listener.drain for listener in (*self._carried, *self.listeners))
 
     def _abort(self) -> None:
         # First, because the last listener may end, and the whole stop with it, from within its abort.
@@ -126,6 +162,7 @@ class Daemon(Service):
             self._say(listener)
         if not self._tell_ready():
             return
+        self.ready = True
         _log.info("netsvc is ready; listeners open: {count}", count=len(self.listeners))
 
     def _say(self, listener: Listener) -> None:

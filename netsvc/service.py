@@ -28,7 +28,7 @@ from netsvc.settings import RESERVED, TRANSPORT_OPTIONS, Limits, Setting, settin
 __all__ = ["NetService", "Setting"]
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}\Z")
-_NEEDS = frozenset({"reactor", "clients", "timeline"})
+_NEEDS = frozenset({"reactor", "clients", "timeline", "daemon", "journal", "listener", "limits"})
 _FIRST = frozenset({"", "segment", "line"})
 _KINDS = frozenset({"opened", "received", "sent", "closed", "refused"})
 _LIMITS = {one.name: one for one in settings_of(Limits)}
@@ -49,9 +49,14 @@ class NetService:
     @ivar stream: dotted name of a callable, called once per listener with the settings as keyword
         arguments, that returns an `IProtocolFactory`; a Protocol class will do.
     @ivar datagram: the same for datagrams, returning a `DatagramProtocol`.
+    @ivar websocket: the same as `stream` for those who come over WebSocket, where they are to be served
+        otherwise than as a stream of bytes: each piece of data is one message, each write is one, and of
+        `first` a message is the segment or the line. Empty: `stream` serves them too.
     @ivar settings: the service's settings.
     @ivar needs: what else the callables take as keyword arguments: ``reactor``, ``clients`` (the client
-        list, `IClientStore`), ``timeline`` (the ring of facts).
+        list, `IClientStore`), ``timeline`` (the ring of facts), ``daemon`` (what there is to see of the whole
+        daemon, `IDaemonView`), ``journal`` (`IJournal`, or None where there is none), ``listener`` (the
+        `ListenerAddress`), ``limits`` (the listener's `Limits`).
     @ivar shared: dotted name of a callable, called once per daemon without arguments; its result is passed
         to every listener's callable as ``shared``. Given where all connections share state (a chat room).
     @ivar limits: the service's own defaults for ``[limits]``.
@@ -59,6 +64,8 @@ class NetService:
         bytes), ``"line"`` (up to a newline), or ``""``.
     @ivar log: for kinds of facts (``opened``, ``received``, ``closed`` …) the line that the log has;
         ``{peer}`` and ``{data}`` in it stand for the client's address and the bytes, both escaped.
+    @ivar noted: whether its connections and messages are facts; what shows the timeline would otherwise show
+        itself. Refusals are facts whatever this says.
     @raise ValueError: the declaration contradicts itself or takes a reserved name.
     """
 
@@ -73,6 +80,8 @@ class NetService:
     limits: Mapping[str, Any] = field(default_factory=dict)
     first: str = ""
     log: Mapping[str, str] = field(default_factory=dict)
+    noted: bool = True
+    websocket: str = ""
 
     def __post_init__(self) -> None:
         problem = self._problem()
@@ -84,12 +93,14 @@ class NetService:
             return "its name must be lower-case letters, digits, - and _, beginning with a letter"
         if self.name in RESERVED:
             return "its name is reserved for a table of the configuration"
-        if not self.stream and not self.datagram:
+        if not (self.stream or self.datagram or self.websocket):
             return "it has neither a stream nor a datagram side"
         if self.port is not None and not 0 < self.port < 65536:
             return f"{self.port} is no port"
         if unknown := set(self.needs) - _NEEDS:
             return f"it needs {', '.join(sorted(unknown))}; there is {', '.join(sorted(_NEEDS))}"
+        if "journal" in self.needs and not self.noted:
+            return "it needs the journal, but what is not noted is not recorded"
         if self.first not in _FIRST:
             return f"first={self.first!r}; expected 'segment', 'line' or ''"
         if unknown := set(self.log) - _KINDS:
@@ -114,7 +125,6 @@ class NetService:
 
     @property
     def transports(self) -> frozenset[str]:
-        """The kinds of socket that it answers on: ``stream``, ``datagram`` or both."""
-        return frozenset(
-            kind for kind, given in (("stream", self.stream), ("datagram", self.datagram)) if given
-        )
+        """The kinds of socket that it answers on, ``stream``, ``datagram`` or both; else ``websocket``."""
+        sides = (("stream", self.stream), ("datagram", self.datagram))
+        return frozenset(kind for kind, given in sides if given) or frozenset({"websocket"})

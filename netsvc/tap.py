@@ -7,12 +7,11 @@ here, before the log, the fork and the drop of privileges, as one line and exit 
 
 from __future__ import annotations
 
-import atexit
 import os
 import ssl
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from time import time_ns
 from typing import Any
 
 from twisted.application.service import IService
@@ -23,19 +22,30 @@ from twisted.internet.protocol import AbstractDatagramProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from netsvc.bridges import Bridges
 from netsvc.clientlist.memory import ClientList
 from netsvc.configuration import Configuration, Listen, ServiceConfiguration
 from netsvc.construct import datagram_protocol, named, stream_factory
-from netsvc.counters import Counters
 from netsvc.daemon import Daemon
 from netsvc.descriptors import fitting, raise_limit
 from netsvc.facts import Facts
-from netsvc.interfaces import INetService
-from netsvc.journal.memory import Ring
+from netsvc.failing import end_in_failure
+from netsvc.interfaces import INetService, ListenerAddress
+from netsvc.journal.disk.recording import recording_of
+from netsvc.journal.disk.schema import JournalError
+from netsvc.journal.timeline import Timeline
+from netsvc.journal.turns import WatchLimits
+from netsvc.journal.watch import Watchers
 from netsvc.net.binding import Binding, bindings_of, check_interface
 from netsvc.net.datagram import OwnAddresses
 from netsvc.net.factory import GuardFactory
-from netsvc.net.listener import DatagramListener, EndpointListener, Listener, StreamListener
+from netsvc.net.listener import (
+    DatagramListener,
+    EndpointListener,
+    Listener,
+    StreamListener,
+    WebSocketListener,
+)
 from netsvc.net.listening import Listening
 from netsvc.net.machine import this_machine
 from netsvc.net.sockets import OpenSocket, close_sockets, open_where
@@ -43,9 +53,10 @@ from netsvc.net.tls import server_context
 from netsvc.net.where import endpoint_prefixes, parse_where
 from netsvc.options import Options
 from netsvc.ready import ReadyFile
-from netsvc.settings import SettingError
+from netsvc.settings import Limits, SettingError
 from netsvc.signals import after_first_signal
 from netsvc.trafficlog import TrafficLog
+from netsvc.view import View
 
 __all__ = ["Options", "makeService"]
 
@@ -85,9 +96,13 @@ class Assembly:
         self._owner = owner
         self._configuration = configuration
         self._reactor = reactor
-        self._facts = Facts(configuration.timeline.capture)
-        self._timeline = Ring(configuration.timeline.timeline_memory)
-        self._counters = Counters()
+        self._facts = Facts(configuration.timeline.capture, later=reactor.callLater)
+        self._timeline = Timeline(
+            configuration.timeline.timeline_memory, self._facts.flush, time_ns() // 1000
+        )
+        self._facts.keep(self._timeline)
+        origin = configuration.origins.get("journal.file", "")
+        self._journal = recording_of(configuration.journal, self._facts, reactor, origin)
         self._clients = ClientList(reactor)
         self._machine = this_machine()
         self._prefixes = endpoint_prefixes()
@@ -100,6 +115,31 @@ class Assembly:
         self._descriptors = raise_limit()
         # A context for each set of files: they are read once, and their sessions resume on every address.
         self._tls_context = lru_cache(server_context)
+        lines = {one.service.name: one.service.log for one in configuration.services}
+        self._log = TrafficLog(reactor, lines, self._log_rates, self._refusal_log_rates)
+        self._log.shown = configuration.timeline.capture
+        self._daemon: Daemon | None = None
+        self._others_of: dict[str, dict[str, Any]] = {}
+        self._bridges = Bridges(self._bridgeable(), self._bridged, reactor)
+        self._view = View(
+            facts=self._facts,
+            timeline=self._timeline,
+            watchers=Watchers(
+                self._facts,
+                self._timeline,
+                self._clients,
+                reactor,
+                WatchLimits(watchers=configuration.web.max_watchers),
+            ),
+            clients=self._clients,
+            journal=self._journal,
+            listeners=self._listeners,
+            bridges=self._bridges,
+            shared=self._shared_of,
+            ready=lambda: self._daemon is not None and self._daemon.ready,
+            hidden=lambda: self._log.hidden,
+            seconds=reactor.seconds,
+        )
 
     def daemon(self) -> Daemon:
         """
@@ -110,10 +150,7 @@ class Assembly:
         configuration = self._configuration
         for name, why in configuration.left_out.items():
             _log.error("of what plugins declare, {name} is left out: {why}", name=name, why=why)
-        lines = {one.service.name: one.service.log for one in configuration.services}
-        log = TrafficLog(self._reactor, lines, self._log_rates, self._refusal_log_rates)
-        for sink in (self._timeline, self._counters, log):
-            self._facts.subscribe(sink)
+        self._facts.tell(self._log, self._log.wants, self._log.room)
         ready = ReadyFile(configuration.net.ready)
         ready.prepare()
         self._check_net()
@@ -123,14 +160,17 @@ class Assembly:
         except SettingError:
             close_sockets(self._opened)
             raise
-        return Daemon(
+        self._daemon = Daemon(
             self._reactor,
             self._listeners,
-            [log.stop, self._clients.close],
+            [self._bridges.stop, self._facts.flush, self._log.stop, self._clients.close],
             configuration.net.shutdown_grace,
             ready,
             end_in_failure(self._reactor),
+            carried=self._bridges.listeners,
+            journal=self._journal,
         )
+        return self._daemon
 
     def planned(self) -> list[tuple[str, Binding]]:
         """
@@ -154,6 +194,9 @@ class Assembly:
     def _try(self, declared: INetService, binding: Binding, others: Mapping[str, Any]) -> None:
         if binding.kind == "datagram":
             self._datagram_protocol(declared, binding, others)
+            return
+        if binding.transport in ("ws", "wss"):
+            self._websocket(declared, binding, others)
             return
         self._listening(declared, binding, others)
         if binding.transport == "endpoint":
@@ -181,6 +224,11 @@ class Assembly:
                 check_interface(text, self._machine)
             except ValueError as error:
                 raise SettingError(f"{configuration.origins['net.interface']}: {error}") from None
+        if self._journal is not None:
+            try:
+                self._journal.check()
+            except JournalError as error:
+                raise SettingError(f"{self._journal.origin} {error}") from None
         if configuration.tls.certificate:
             try:
                 self._tls_context(configuration.tls)
@@ -190,21 +238,65 @@ class Assembly:
                 raise SettingError(f"{origin}: {error}") from None
 
     def _others(self, service: ServiceConfiguration) -> dict[str, Any]:
-        """What a service's callables are passed beside their settings."""
+        """What a service's callables are passed beside their settings, the same for all of its listeners."""
         declared = service.service
+        if declared.name in self._others_of:
+            return self._others_of[declared.name]
         others = {
             name: thing
             for name, thing in (
                 ("reactor", self._reactor),
                 ("clients", self._clients),
                 ("timeline", self._timeline),
+                ("daemon", self._view),
+                ("journal", self._journal),
             )
             if name in declared.needs
         }
         if declared.shared:
             others["shared"] = named(declared.name, declared.shared)()
         others.update(service.arguments)
+        self._others_of[declared.name] = others
         return others
+
+    def _shared_of(self, service: str) -> Any:
+        """What a service's listeners share, whether they or WebSocket are the first to need it."""
+        return self._others(self._bridgeable()[service])["shared"]
+
+    def _bridgeable(self) -> dict[str, ServiceConfiguration]:
+        """The services that WebSocket can carry; of the web service that would be itself."""
+        configuration = self._configuration
+        return {
+            one.service.name: one
+            for one in (*configuration.services, *configuration.bridged)
+            if (one.service.stream or one.service.websocket) and one.service.name != "web"
+        }
+
+    def _bridged(self, service: ServiceConfiguration, url: str) -> Listening:
+        """What a service's connections over WebSocket share; its settings are those of its table."""
+        limits = fitting(service.limits, self._descriptors)
+        return self._carried(service.service, url, {**service.settings, **self._others(service)}, limits)
+
+    def _carried(
+        self, declared: INetService, url: str, arguments: Mapping[str, Any], limits: Limits
+    ) -> Listening:
+        """What a service's connections share where HTTP carries them: over WebSocket, or by long polling."""
+        factory = stream_factory(declared.name, declared.websocket or declared.stream, arguments)
+        scheme = url.partition(":")[0]
+        self._log_rates[url] = limits.log_rate
+        self._refusal_log_rates[url] = limits.refusal_log_rate
+        return Listening(
+            service=declared.name,
+            listener=url,
+            transport=scheme if scheme in ("wss", "http", "https") else "ws",
+            factory=factory,
+            limits=limits,
+            facts=self._facts,
+            clock=self._reactor,
+            # To a service of messages one of them is whole, however it would end on a stream.
+            first="segment" if declared.first and declared.websocket else declared.first,
+            noted=declared.noted,
+        )
 
     def _hand_over_files(self, opened: Sequence[OpenSocket]) -> None:
         """Give the files of UNIX sockets to the user that twistd becomes: they are for that user alone."""
@@ -234,8 +326,7 @@ class Assembly:
     def _add_socket(self, declared: INetService, opened: OpenSocket, others: Mapping[str, Any]) -> None:
         binding = opened.binding
         if binding.kind == "stream":
-            listening = self._listening(declared, binding, others)
-            self._listeners.append(StreamListener(opened, listening, self._reactor))
+            self._listeners.append(self._stream_listener(declared, opened, others))
             return
         protocol = self._datagram_protocol(declared, binding, others)
         self._set_log_rates(binding)
@@ -244,6 +335,37 @@ class Assembly:
                 opened, protocol, declared.name, binding.limits, self._facts, self._own, self._reactor
             )
         )
+
+    def _stream_listener(
+        self, declared: INetService, opened: OpenSocket, others: Mapping[str, Any]
+    ) -> StreamListener:
+        if opened.binding.transport not in ("ws", "wss"):
+            return StreamListener(opened, self._listening(declared, opened.binding, others), self._reactor)
+        carried, listening = self._websocket(declared, opened.binding, others)
+        carried.factory.doStart()
+        return WebSocketListener(opened, listening, carried, self._reactor)
+
+    def _websocket(
+        self, declared: INetService, binding: Binding, others: Mapping[str, Any]
+    ) -> tuple[Listening, Listening]:
+        """What a service's connections over WebSocket share, and what they do as connections of HTTP."""
+        # Imported here because it takes long, and most daemons have no such listener.
+        from netsvc.web.sole import sole_site
+
+        try:
+            carried = self._carried(declared, binding.url, {**binding.settings, **others}, binding.limits)
+        except SettingError as error:
+            raise SettingError(f"{binding.origin} {binding.where}: {error}") from None
+        site = sole_site(
+            GuardFactory(carried),
+            path=binding.path,
+            origins=binding.origins,
+            address=binding.host,
+            web=self._configuration.web,
+            limits=binding.limits,
+            reactor=self._reactor,
+        )
+        return carried, self._listening_with(declared, binding, site, first="", noted=False)
 
     def _add_endpoint(self, declared: INetService, binding: Binding, others: Mapping[str, Any]) -> None:
         listening = self._listening(declared, binding, others)
@@ -281,8 +403,19 @@ class Assembly:
     def _stream_factory(
         self, declared: INetService, binding: Binding, others: Mapping[str, Any]
     ) -> IProtocolFactory:
+        here = {
+            name: thing
+            for name, thing in (
+                (
+                    "listener",
+                    ListenerAddress(binding.url, binding.transport, binding.host, binding.port),
+                ),
+                ("limits", binding.limits),
+            )
+            if name in declared.needs
+        }
         try:
-            return stream_factory(declared.name, declared.stream, {**binding.settings, **others})
+            return stream_factory(declared.name, declared.stream, {**binding.settings, **others, **here})
         except SettingError as error:
             raise SettingError(f"{binding.origin} {binding.where}: {error}") from None
 
@@ -299,6 +432,12 @@ class Assembly:
             raise SettingError(f"{binding.origin} {binding.where}: {error}") from None
 
     def _listening(self, declared: INetService, binding: Binding, others: Mapping[str, Any]) -> Listening:
+        factory = self._stream_factory(declared, binding, others)
+        return self._listening_with(declared, binding, factory, first=declared.first, noted=declared.noted)
+
+    def _listening_with(
+        self, declared: INetService, binding: Binding, factory: IProtocolFactory, *, first: str, noted: bool
+    ) -> Listening:
         limits = fitting(binding.limits, self._descriptors)
         if limits is not binding.limits:
             _log.warn(
@@ -314,38 +453,16 @@ class Assembly:
             service=declared.name,
             listener=binding.url,
             transport=binding.transport,
-            factory=self._stream_factory(declared, binding, others),
+            factory=factory,
             limits=limits,
             facts=self._facts,
             clock=self._reactor,
             tls=self._tls(binding),
             proxy=binding.proxy,
-            first=declared.first,
+            first=first,
             over_endpoint=binding.transport == "endpoint",
+            noted=noted,
         )
-
-
-def end_in_failure(reactor: Any) -> Callable[[str], None]:
-    """
-    Make what ends a running daemon with status 1.
-
-    twistd ends with 0 whenever its reactor stops, so the status is set as the interpreter's last act, when
-    the log and the pid file have been seen to.
-    """
-
-    def end(line: str) -> None:
-        _log.critical("{line}", line=line)
-        print(f"netsvc: {line}", file=sys.__stderr__, flush=True)
-        atexit.register(_exit_in_failure)
-        reactor.callWhenRunning(reactor.stop)
-
-    return end
-
-
-def _exit_in_failure() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    os._exit(1)
 
 
 def _cannot_listen(binding: Binding, failure: Failure) -> SettingError:

@@ -14,6 +14,7 @@ openssl openssl
 curl curl
 ss iproute2
 systemd-socket-activate systemd
+chromium chromium
 PROGRAMS
 
 # shellcheck disable=SC2086 # one word per package

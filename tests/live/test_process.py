@@ -46,6 +46,7 @@ def test_all_starts_every_built_in_service_and_without_takes_one_away(tmp_path: 
         "time",
         "whoami",
         "chat",
+        "web",
     ]
     ports = [f"--{name}=0" for name in names if name != "chat"]
     with running(tmp_path, "--all", "--without", "chat", *ports) as daemon:
@@ -63,7 +64,6 @@ def test_port_0_is_one_number_on_every_address_and_transport(tmp_path: Path) -> 
     [
         (["--tcp", "99999"], "expected 0 to 65535"),
         (["--tcp", "tls://:0"], "--tcp tls://:0: TLS needs a certificate"),
-        (["--tcp", "ws://:0"], "this version has no web service"),
         (["--udp", "tcp://:0"], "--udp is for datagram sockets alone"),
         (
             ["--tcp", "tcp:0:interface=nowhere.invalid"],

@@ -6,9 +6,11 @@ It is imported for ``twistd --help`` and therefore imports none of the services'
 
 from __future__ import annotations
 
+from twisted.application.reactors import Reactor
 from twisted.application.service import ServiceMaker
 
 from netsvc.service import NetService, Setting
+from netsvc.websettings import WEB
 
 netsvc = ServiceMaker(
     "netsvc",
@@ -74,6 +76,7 @@ receiver = NetService(
     port=6667,
     stream="netsvc.services.receiver.ReceiverFactory",
     datagram="netsvc.services.receiver.ReceiverDatagram",
+    needs=("journal",),
     settings=(
         Setting(
             "ack",
@@ -213,6 +216,7 @@ chat = NetService(
     summary="everyone hears everyone",
     port=5222,
     stream="netsvc.services.chat.ChatFactory",
+    websocket="netsvc.web.chatroom.ChatMessagesFactory",
     shared="netsvc.services.chat.Room",
     settings=(
         Setting(
@@ -237,4 +241,31 @@ chat = NetService(
     ),
     limits={"idle_timeout": 0},
     first="line",
+)
+
+canvas = NetService(
+    name="canvas",
+    summary="everyone draws on one picture",
+    websocket="netsvc.web.canvas.CanvasFactory",
+    shared="netsvc.web.canvas.Picture",
+    limits={"idle_timeout": 0},
+)
+
+web = NetService(
+    name="web",
+    summary="page, live timeline, WebSocket, API, metrics (HTTP)",
+    port=8080,
+    stream="netsvc.web.site.web_factory",
+    shared="netsvc.web.site.Shared",
+    needs=("reactor", "daemon", "listener", "limits"),
+    settings=WEB,
+    # Its own times hold: for a head, for a next request, for a wait, for a ping's answer.
+    limits={"idle_timeout": 0},
+    noted=False,
+)
+
+reactor = Reactor(
+    "netsvc",
+    "netsvc.net.fast.reactor",
+    "epoll(7) with less work for each event; what netsvc runs on where nobody chooses another (Linux)",
 )

@@ -1,0 +1,45 @@
+/** The facts that are shown, and all before them that the daemon still has, as a file of one JSON object a line. */
+
+import { ask } from "./api.js";
+
+/** Facts of one answer, and milliseconds that it may take. */
+const PAGE = 10_000;
+const PATIENCE = 120_000;
+
+/**
+ * Fetch the facts.
+ *
+ * @param {URLSearchParams} filter
+ * @param {number} until the seq of the last one.
+ * @param {(facts: number) => void} progress told how many there are so far.
+ * @returns {Promise<Blob>}
+ */
+export async function collect(filter, until, progress) {
+  const parts = [];
+  let facts = 0;
+  let after = 0;
+  while (after < until) {
+    const query = new URLSearchParams(filter);
+    query.set("after", after);
+    query.set("limit", PAGE);
+    const options = { headers: { Accept: "application/x-ndjson" }, patience: PATIENCE };
+    const lines = (await (await ask(`/api/facts?${query}`, options)).text()).split("\n").slice(0, -1);
+    if (!lines.length) break;
+    after = JSON.parse(lines.at(-1)).seq;
+    const wanted = after <= until ? lines : lines.filter((line) => JSON.parse(line).seq <= until);
+    facts += wanted.length;
+    parts.push(wanted.map((line) => `${line}\n`).join(""));
+    progress(facts);
+  }
+  return new Blob(parts, { type: "application/x-ndjson" });
+}
+
+/** Give somebody a file. */
+export function save(blob, name) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  // The browser has taken it by then.
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}

@@ -1,0 +1,116 @@
+/** The page at /echo: a conversation with one service over WebSocket. */
+
+import { askJSON, socketURL } from "./api.js";
+import { byId, element, setText } from "./dom.js";
+import { clock, count } from "./format.js";
+import { bytesFromHex, hexOf, textOf } from "./hex.js";
+import { Log } from "./log.js";
+import { showState } from "./state.js";
+
+/** Bytes of a message that are shown. */
+const SHOWN = 2_000;
+
+/** Services that speak no WebSocket, being the web itself. */
+const OTHERS = new Set(["web", "canvas"]);
+
+const TRANSPORTS = new Set(["tcp", "tls", "unix", "endpoint", "ws", "wss"]);
+const log = new Log(byId("messages"));
+let socket = null;
+let sentAt = null;
+
+/** Connect to the chosen service; resolves once that is done, to null where it cannot be. */
+function connect() {
+  const made = new WebSocket(socketURL(`/ws/${encodeURIComponent(byId("service").value)}`));
+  made.binaryType = "arraybuffer";
+  showState("connecting");
+  return new Promise((resolve) => {
+    made.onopen = () => {
+      complain("");
+      showState("live");
+      resolve(made);
+    };
+    made.onmessage = ({ data }) => received(data);
+    made.onclose = ({ code, reason }) => {
+      if (socket === made) socket = null;
+      showState("closed");
+      if (code === 1006) complain("The connection could not be opened, or was cut; WebSocket may not pass here.");
+      else note(`closed by the service (${code}${reason && ` ${reason}`})`);
+      resolve(null);
+    };
+  });
+}
+
+async function send() {
+  const data = dataOf(byId("message").value + (byId("newline").checked && byId("form").value === "text" ? "\n" : ""));
+  if (data === null) {
+    complain("That is no hex: expected pairs of 0-9 and a-f, such as 68 65 6c 6c 6f.");
+    return;
+  }
+  complain("");
+  if (socket?.readyState !== WebSocket.OPEN) socket = await connect();
+  if (!socket) return;
+  sentAt = performance.now();
+  socket.send(data);
+  show("sent", data, "");
+}
+
+function received(data) {
+  const took = sentAt === null ? "" : `after ${(performance.now() - sentAt).toFixed(1)} ms`;
+  sentAt = null;
+  show("received", data, took);
+}
+
+function dataOf(text) {
+  return byId("form").value === "text" ? text : bytesFromHex(text);
+}
+
+function show(kind, data, took) {
+  const bytes = typeof data === "string" ? new TextEncoder().encode(data) : new Uint8Array(data);
+  const part = bytes.subarray(0, SHOWN);
+  const more = bytes.length > SHOWN ? "…" : "";
+  const type = typeof data === "string" ? "text" : "binary";
+  log.add(
+    element(
+      "div",
+      { class: `message ${kind}` },
+      element(
+        "span",
+        { class: "about" },
+        element("span", { class: "kind" }, kind === "sent" ? "→ sent" : "← received"),
+        ` ${clock(`${Date.now()}000000`)} · ${type}, ${count(bytes.length)} bytes${took && ` · ${took}`}`,
+      ),
+      element("bdi", { class: "text" }, textOf(part) + more),
+      element("span", { class: "hex" }, `${hexOf(part)}${more && " …"}`),
+    ),
+  );
+}
+
+function note(text) {
+  log.add(element("p", { class: "note" }, text));
+}
+
+function complain(text) {
+  setText(byId("error"), text);
+  byId("error").hidden = !text;
+}
+
+async function offerServices() {
+  const { listeners } = await askJSON("/api/listeners");
+  const names = listeners.filter(({ transport }) => TRANSPORTS.has(transport)).map(({ service }) => service);
+  const list = byId("service");
+  for (const name of new Set(names)) {
+    const known = [...list.options].some(({ value }) => value === name);
+    if (!known && !OTHERS.has(name)) list.append(element("option", { value: name }, name));
+  }
+}
+
+byId("send").addEventListener("submit", (event) => {
+  event.preventDefault();
+  send();
+});
+byId("service").addEventListener("change", () => {
+  const before = socket;
+  socket = null;
+  before?.close();
+});
+offerServices().catch((error) => complain(`The services are not known: ${error.message}`));

@@ -1,0 +1,81 @@
+"""The chat page: one room with everybody else."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from tests.browser.chromium import Chromium, Tab
+from tests.browser.conftest import site_of
+from tests.browser.relay import Relay
+from tests.live.daemon import PATIENCE, Daemon
+
+pytestmark = [pytest.mark.live, pytest.mark.program("chromium")]
+
+
+def join(tab: Tab, name: str) -> None:
+    """Enter the room."""
+    tab.fill("#join input", name)
+    tab.click("#join button")
+    tab.wait_for("!document.querySelector('#room').hidden")
+
+
+def say(tab: Tab, text: str) -> None:
+    """Say something, as one does: by Enter."""
+    tab.fill("#text", text)
+    tab.press("Enter")
+    tab.wait_for("document.querySelector('#text').value === ''")
+
+
+def test_two_browsers_and_a_socket_chat(browser: Chromium, daemon: Daemon, site: str) -> None:
+    with (
+        browser.tab(f"{site}/chat") as ann,
+        browser.tab(f"{site}/chat") as bob,
+        daemon.connect("chat") as eve,
+        eve.makefile("rwb", buffering=0) as lines,
+    ):
+        join(ann, "ann")
+        join(bob, "bob")
+        lines.write(b"eve\n")
+        ann.wait_for_text("eve joined", "#messages")
+        assert ann.text("#people").split("\n") == ["ann (you)", "bob", "eve"]
+        say(ann, "hello from a page")
+        bob.wait_for_text("hello from a page", "#messages")
+        while b"hello from a page" not in (line := lines.readline()):
+            assert line
+        assert line == b"ann: hello from a page\n"
+        lines.write(b"hello from a socket\n")
+        for tab in (ann, bob):
+            tab.wait_for_text("hello from a socket", "#messages")
+        said = ann.evaluate("[...document.querySelectorAll('.said .words')].map((one) => one.innerText)")
+        assert said == ["hello from a page", "hello from a socket"]
+        eve.shutdown(socket.SHUT_RDWR)
+        bob.wait_for_text("eve left", "#messages")
+        bob.click("#leave")
+        ann.wait_for_text("bob left", "#messages")
+        assert ann.complaints() == bob.complaints() == []
+
+
+def test_a_name_that_is_taken_is_told_so(browser: Chromium, daemon: Daemon, site: str) -> None:
+    with daemon.connect("chat") as sock, browser.tab(f"{site}/chat") as tab:
+        sock.settimeout(PATIENCE)
+        sock.sendall(b"first\nhere\n")
+        tab.fill("#join input", "first")
+        tab.click("#join button")
+        tab.wait_for_text("name taken", "#error")
+        join(tab, "second")
+        assert tab.text("#error") == ""
+
+
+def test_whoever_was_cut_off_comes_back(browser: Chromium, fresh: Daemon) -> None:
+    with Relay(fresh.port("web")) as relay, browser.tab(f"{relay.site}/chat") as tab:
+        join(tab, "ann")
+        relay.go_away()
+        tab.wait_for("document.querySelector('#state').dataset.state === 'lost'")
+        relay.come_back()
+        tab.wait_for_text("You are back", "#messages")
+        with browser.tab(f"{site_of(fresh)}/chat") as other:
+            join(other, "bob")
+            say(tab, "still here")
+            other.wait_for_text("still here", "#messages")

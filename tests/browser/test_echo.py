@@ -1,0 +1,40 @@
+"""The echo page: a service over WebSocket."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.browser.chromium import Chromium
+
+pytestmark = [pytest.mark.live, pytest.mark.program("chromium")]
+
+
+def test_what_is_sent_comes_back(browser: Chromium, site: str) -> None:
+    with browser.tab(f"{site}/echo") as tab:
+        tab.fill("#message", "héllo")
+        tab.press("Enter")
+        tab.wait_for("document.querySelectorAll('.message').length === 2")
+        assert tab.text(".message.received .text") == "héllo"
+        assert tab.text(".message.received .hex") == "68 c3 a9 6c 6c 6f"
+        assert "text, 6 bytes" in tab.text(".message.received .about")
+        tab.choose("#form", "hex")
+        tab.fill("#message", "00 ff")
+        tab.press("Enter")
+        tab.wait_for("document.querySelectorAll('.message').length === 4")
+        assert tab.text(".message:last-child .hex") == "00 ff"
+        assert "binary, 2 bytes" in tab.text(".message:last-child .about")
+        tab.fill("#message", "0")
+        tab.press("Enter")
+        tab.wait_for_text("That is no hex", "#error")
+        assert tab.complaints() == []
+
+
+def test_every_running_stream_service_can_be_talked_to(browser: Chromium, site: str) -> None:
+    with browser.tab(f"{site}/echo") as tab:
+        tab.wait_for("document.querySelector('#service option[value=timestamp]') !== null")
+        options = tab.evaluate("[...document.querySelector('#service').options].map((one) => one.value)")
+        assert set(options) == {"echo", "timestamp", "receiver", "clients", "chat"}
+        tab.choose("#service", "timestamp")
+        tab.fill("#message", "hello")
+        tab.press("Enter")
+        tab.wait_for_text("] hello", ".message.received .text")
