@@ -1,6 +1,6 @@
 # What you need to type; README.md says more. Each target does all the set-up that it needs, in .venv here.
 
-.PHONY: run test lint types format fuzz bench etc/netsvc.toml wheel-check clean .moved
+.PHONY: run test lint types format fuzz bench soak etc/netsvc.toml wheel-check clean .moved
 
 VENV := .venv/bin
 # Two workers whatever the machine has, so that a run here and one elsewhere are alike. worksteal keeps most of a
@@ -36,6 +36,10 @@ format: .venv/ready-to-test
 # The tests that feed made inputs to every parser and protocol, with far more of them than `make test` has.
 fuzz: .venv/ready-to-test
 	NETSVC_FUZZ_INPUTS=1000000 $(PYTEST) $(ARGS) tests/fuzz
+
+# What tests do a few times, many times: ARGS is how often the daemon is killed while it records.
+soak: .venv/ready-to-test
+	$(VENV)/python -m tests.soak.journal $(ARGS)
 
 # What time is judged by: netsvc beside others in the same run. ARGS=--write also writes the page of the figures.
 bench: .venv/ready-to-bench

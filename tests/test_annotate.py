@@ -44,7 +44,8 @@ def test_it_sets_nothing(own: Registry) -> None:
 def test_uncommented_it_is_a_configuration_of_nothing_but_defaults(own: Registry) -> None:
     document = tomllib.loads(uncommented(annotated(own)))
     configuration = configuration_of(CommandLine(), own, document, "it")
-    assert [one.service.name for one in configuration.services] == [*own.builtin, "example"]
+    listening = [name for name in own.builtin if own.services[name].port is not None]
+    assert [one.service.name for one in configuration.services] == [*listening, "example"]
     everything = configuration_of(CommandLine(all=True), own)
     assert configuration.net == everything.net
     assert configuration.tls == everything.tls
@@ -62,7 +63,8 @@ def test_every_setting_is_there_with_its_reason(own: Registry) -> None:
     for name, table in TABLES.items():
         assert list(document[name]) == [one.name for one in settings_of(table)]
     for name, service in own.services.items():
-        assert list(document[name]) == ["listen", *(one.name for one in service.settings), *service.limits]
+        listen = [] if service.port is None else ["listen"]
+        assert list(document[name]) == [*listen, *(one.name for one in service.settings), *service.limits]
     definitions = [*SERVICE_SETTINGS, *(one for table in TABLES.values() for one in settings_of(table))]
     definitions += [one for service in own.services.values() for one in service.settings]
     for one in definitions:

@@ -57,7 +57,8 @@ def limits_of(configuration: Configuration, name: str) -> Limits:
 
 @pytest.mark.parametrize("text", ["", "[limits]\nlog_rate = 5", "[echo]\ndisconnect = 'x'"])
 def test_the_default_set_starts_when_nobody_names_a_service(text: str) -> None:
-    assert places(configured(text)) == {"timestamp": ["8009"], "receiver": ["6667"], "clients": ["5000"]}
+    ports = {"timestamp": ["8009"], "receiver": ["6667"], "clients": ["5000"], "web": ["8080"]}
+    assert places(configured(text)) == ports
     assert tuple(places(configured(text))) == DEFAULT_SERVICES
 
 
@@ -118,9 +119,13 @@ def test_the_command_line_replaces_the_listen_of_its_service_and_the_files_other
     assert places(configured("[timestamp]\nlisten = 1", tcp=("2",))) == {"timestamp": ["2"]}
 
 
+#: The canvas has none: it is there wherever the web service is.
+WITH_PORTS = [name for name in REGISTRY.builtin if name != "canvas"]
+
+
 def test_all_starts_every_built_in_service_at_its_default_port_or_at_a_place_of_its_own() -> None:
     everything = places(configured("[echo]\nlisten = 7", all=True, listen={"shout": ("1",), "chat": ("2",)}))
-    assert list(everything) == [*REGISTRY.builtin, "shout"]
+    assert list(everything) == [*WITH_PORTS, "shout"]
     assert everything["echo"] == ["7"]
     assert everything["chat"] == ["2"]
     assert everything["time"] == ["9037"]
@@ -128,12 +133,12 @@ def test_all_starts_every_built_in_service_at_its_default_port_or_at_a_place_of_
 
 def test_all_leaves_out_what_installed_plugins_and_empty_lists_do_not_ask_for() -> None:
     assert list(places(configured("[echo]\nlisten = []", all=True))) == [
-        name for name in REGISTRY.builtin if name != "echo"
+        name for name in WITH_PORTS if name != "echo"
     ]
 
 
 def test_without_takes_away_from_whatever_would_start() -> None:
-    assert list(places(configured(without=("clients",)))) == ["timestamp", "receiver"]
+    assert list(places(configured(without=("clients",)))) == ["timestamp", "receiver", "web"]
     assert "echo" not in places(configured(all=True, without=("echo",)))
     assert list(places(configured("[echo]\nlisten=7\n[chat]\nlisten=8", without=("echo",)))) == ["chat"]
     assert list(places(configured(listen={"echo": ("7",), "chat": ("8",)}, without=("chat",)))) == ["echo"]
@@ -145,6 +150,7 @@ def test_what_starts_unasked_is_changed_with_its_own_option() -> None:
         "timestamp": "--timestamp",
         "receiver": "--receiver",
         "clients": "--clients",
+        "web": "--web",
     }
 
 
@@ -297,7 +303,9 @@ def test_such_a_service_is_known_to_without_and_may_listen_nowhere() -> None:
         ("[echo]\nlistn = true", "a.toml: echo.listn: no such setting; did you mean listen?"),
         ("[echo]\nstyle = 'plain'", "a.toml: echo.style: no such setting; "),
         ("[ecoh]\nlisten = true", "a.toml: ecoh: no such table or service; did you mean echo?"),
-        ("[web]\nlisten = true", "a.toml: web: no such table or service; "),
+        ("[wbe]\nlisten = true", "a.toml: wbe: no such table or service; did you mean web?"),
+        ("[web]\nhost = ['a']", "a.toml: web.host: no such setting; did you mean hosts?"),
+        ("[service.web]\nlisten = true", "a.toml: service.web: expected a new name; the installed service's"),
         ("[limit]", "a.toml: limit: no such table or service; did you mean limits?"),
         ("echo = 7", "a.toml: echo: expected a table [echo]"),
         ("[[echo]]\nlisten = 7", "a.toml: echo: expected a table [echo]"),

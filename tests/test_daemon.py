@@ -17,8 +17,10 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
+from netsvc.counters import Counts
 from netsvc.daemon import Daemon
 from netsvc.net.listener import Listener, Place
+from netsvc.net.listening import Listening
 from netsvc.ready import ReadyFile
 
 _GRACE = 10.0
@@ -52,6 +54,7 @@ class _Fake:
 
     def __init__(self, name: str, asked: list[str]) -> None:
         self.origin = f"--{name}"
+        self.listening: Listening | None = None
         self.name = name
         self.address = "127.0.0.1"
         self.opening: Deferred[None] = succeed(None)
@@ -65,6 +68,12 @@ class _Fake:
 
     def place(self) -> Place:
         return Place(self.name, f"tcp://127.0.0.1:7/{self.name}", "tcp", self.address, 7)
+
+    def counted(self) -> Counts:
+        return Counts()
+
+    def dropped(self) -> int:
+        return 0
 
     def stop_accepting(self) -> Deferred[None]:
         self._asked.append(f"{self.name} stop")

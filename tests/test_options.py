@@ -59,6 +59,7 @@ def test_every_option_arrives_in_its_order() -> None:
         *("--two-words_name", "5", "--interface", "::1", "--interface", "127.0.0.1", "--all"),
         *("--set", "limits.log_rate=5", "--set=net.ready=x", "--without", "time", "--without", "whoami"),
         *("--ready", "r", "--tls-certificate", "c", "--tls-key", "k", "--tls-client-ca", "ca"),
+        *("--journal", "j"),
     )
     assert options.command_line() == CommandLine(
         listen={"echo": ("7", "tcp:8"), "chat": ("9",), "two-words_name": ("5",)},
@@ -72,6 +73,7 @@ def test_every_option_arrives_in_its_order() -> None:
         tls_certificate="c",
         tls_key="k",
         tls_client_ca="ca",
+        journal="j",
     )
 
 

@@ -21,6 +21,7 @@ from netsvc import __version__
 from netsvc.options import Options
 from netsvc.registry import OWN_OPTIONS, Registry, discover
 from netsvc.settings import RESERVED
+from netsvc.websettings import WEB
 
 ROOT = Path(__file__).parents[1]
 
@@ -39,6 +40,8 @@ PROMISED = [
     ("time", 9037, BOTH),
     ("whoami", 9042, BOTH),
     ("chat", 5222, STREAM),
+    ("canvas", None, frozenset({"websocket"})),
+    ("web", 8080, STREAM),
 ]
 
 SHOUT = """
@@ -67,6 +70,8 @@ class Declared:
     limits = {}
     first = ""
     log = {}
+    noted = True
+    websocket = ""
 
 foreign = Declared()
 """
@@ -158,10 +163,15 @@ def test_what_is_declared_is_what_the_callable_takes(own: Registry, name: str, k
     if service.shared:
         given.add("shared")
         assert callable(namedAny(service.shared))
-    taken = inspect.signature(namedAny(getattr(service, kind))).parameters
+    taken = dict(inspect.signature(namedAny(getattr(service, kind))).parameters)
+    if any(each.kind is each.VAR_KEYWORD for each in taken.values()):
+        # It takes its settings as they are defined, all of them at once.
+        assert tuple(service.settings) == WEB
+        given -= {one.name for one in WEB}
+        taken = {name: each for name, each in taken.items() if each.kind is not each.VAR_KEYWORD}
     assert given <= set(taken)
     for one in service.settings:
-        assert taken[one.name].default == one.default, one.name
+        assert one.name not in taken or taken[one.name].default == one.default, one.name
     owed = {each.name for each in taken.values() if each.default is inspect.Parameter.empty}
     assert owed <= given
 
@@ -329,6 +339,7 @@ def test_the_help_of_twistd_lists_netsvc_and_imports_none_of_its_services(
         "netsvc.interfaces",
         "netsvc.service",
         "netsvc.settings",
+        "netsvc.websettings",
     }
 
 

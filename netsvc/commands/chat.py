@@ -2,14 +2,15 @@
 ``netsvc chat``: the chat room, in a terminal or between pipes.
 
 The protocol has no word for "you are in": a server that will not have somebody says why and closes. What goes
-on in the room is told from that by its form, ``name: text`` or ``* name joined``, which no refusal has.
+on in the room is told from that by its form, ``name: text`` or ``* name joined``, which no refusal has, and
+by its time: a refusal comes first, and at once.
 """
 
 from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -18,11 +19,11 @@ import click
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from netsvc.commands.address import STREAM_SCHEMES, Address, AddressType
+from netsvc.commands.address import SERVICE_SCHEMES, Address, AddressType
+from netsvc.commands.chatmessages import open_messages
 from netsvc.commands.complaints import NotDone
 from netsvc.commands.dialing import TLSOptions, tls_options
 from netsvc.commands.linestream import LineStream, open_lines
-from netsvc.commands.printing import inert
 from netsvc.commands.running import run
 from netsvc.commands.shown import Output, inert_lines
 from netsvc.commands.standard_input import StandardInput
@@ -33,6 +34,9 @@ LONGEST_LINE = 1 << 20
 #: Seconds that the server has, after our last line, to send what it still has for us.
 GOODBYE = 5.0
 
+#: Seconds in which a server says that it will not have us: a name in use needs one way there and back.
+ENTERING = 0.5
+
 #: Gives the next line to say, without its end, or None when there is no more.
 NextLine = Callable[[], Awaitable[bytes | None]]
 
@@ -42,34 +46,98 @@ def is_talk(line: bytes) -> bool:
     return line.startswith(b"* ") or b": " in line
 
 
-async def hear(stream: LineStream, show: Callable[[bytes], None]) -> bytes | None:
+class Entering:
+    """
+    The first moment in the room, in which the server may still refuse us.
+
+    What it says then that is no talk is held back: it is a refusal if the connection ends with it.
+
+    @ivar over: fires when it is over: by its time, by the first talk, or by the end of the connection.
+    """
+
+    def __init__(self, reactor: Any, show: Callable[[bytes], None], abort: Callable[[], None]) -> None:
+        """
+        @param reactor: an `IReactorTime`.
+        @param show: shows a line.
+        @param abort: ends the connection when a line cannot be shown; `close` tells why.
+        """
+        self.over: Deferred[None] = Deferred()
+        self._show = show
+        self._abort = abort
+        self._held: bytes | None = None
+        self._failure: BrokenPipeError | NotDone | None = None
+        self._call = reactor.callLater(ENTERING, self._time_is_over)
+
+    def take(self, line: bytes) -> None:
+        """A line has come."""
+        held, self._held = self._held, None
+        if held is not None:
+            self._show(held)
+        if is_talk(line):
+            self._end()
+        if self.over.called:
+            self._show(line)
+        else:
+            self._held = line
+
+    def close(self) -> bytes | None:
+        """
+        The connection has ended; gives the refusal, if it was one.
+
+        @raise BrokenPipeError: nobody reads what is shown any more.
+        @raise NotDone: it cannot be shown.
+        """
+        refusal, self._held = self._held, None
+        self._end()
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+        return refusal
+
+    def _time_is_over(self) -> None:
+        try:
+            self._end()
+        except (BrokenPipeError, NotDone) as error:
+            self._failure = error
+            self._abort()
+
+    def _end(self) -> None:
+        if self._call.active():
+            self._call.cancel()
+        held, self._held = self._held, None
+        try:
+            if held is not None:
+                self._show(held)
+        finally:
+            if not self.over.called:
+                self.over.callback(None)
+
+
+async def hear(stream: LineStream, entering: Entering) -> bytes | None:
     """
     Show what others say until the connection has ended.
 
-    @param show: shows a line.
-    @return: what the server said to us alone at last, or None.
+    @param entering: shows it.
+    @return: why the server would not have us, or None.
     @raise NotDone: the connection broke.
     """
-    last: bytes | None = None
     try:
         while (line := await stream.line()) is not None:
-            if last is not None:
-                show(last)
-            last = None if is_talk(line) else line
-            if last is None:
-                show(line)
+            entering.take(line)
     except NotDone:
         # Its own words say more than that it did not close in order.
-        if last is None:
-            raise
-    return last
+        if (refusal := entering.close()) is not None:
+            return refusal
+        raise
+    return entering.close()
 
 
-async def say(stream: LineStream, next_line: NextLine) -> None:
-    """Say each line that is not empty, and then say that there is no more."""
+async def say(stream: LineStream, next_line: NextLine, entering: Entering) -> None:
+    """Say each line that is not empty, and then, once the server had its moment, that there is no more."""
     while (line := await next_line()) is not None:
         if line.strip():
             await stream.send(line)
+    await entering.over
     stream.finish()
 
 
@@ -90,14 +158,16 @@ async def converse(
     @param show: shows a line of another's.
     @raise NotDone: the server would not have us, or ended it of its own accord.
     """
-    speaking = _Speaking(reactor, stream, next_line, stop)
+    entering = Entering(reactor, show, stream.abort)
+    speaking = _Speaking(reactor, stream, say(stream, next_line, entering), stop)
     try:
-        last = await hear(stream, show)
+        refusal = await hear(stream, entering)
         ours = speaking.is_over
     finally:
+        entering.close()
         await speaking.end()
-    if last is not None:
-        raise NotDone(f"{address}: {inert(last.decode(errors='backslashreplace'))}")
+    if refusal is not None:
+        raise NotDone(f"{address}: {refusal.decode(errors='backslashreplace')}")
     if not ours:
         raise NotDone(f"{address}: closed by the server")
 
@@ -106,7 +176,11 @@ class _Speaking:
     """Our half of a conversation, which goes on while the other is heard."""
 
     def __init__(
-        self, reactor: Any, stream: LineStream, next_line: NextLine, stop: Callable[[], None] | None
+        self,
+        reactor: Any,
+        stream: LineStream,
+        saying: Coroutine[Deferred[None], Any, None],
+        stop: Callable[[], None] | None,
     ) -> None:
         self.is_over = False
         self._reactor = reactor
@@ -114,9 +188,9 @@ class _Speaking:
         self._problem: Failure | None = None
         self._goodbye: Any = None
         self._over: Deferred[None] = Deferred()
-        saying = Deferred.fromCoroutine(say(stream, next_line))
-        self._stop = saying.cancel if stop is None else stop
-        saying.addCallbacks(self._said, self._failed).addBoth(self._over.callback)
+        begun = Deferred.fromCoroutine(saying)
+        self._stop = begun.cancel if stop is None else stop
+        begun.addCallbacks(self._said, self._failed).addBoth(self._over.callback)
 
     async def end(self) -> None:
         """Be silent; raises what went wrong."""
@@ -146,7 +220,7 @@ class _Speaking:
 
 
 @click.command("chat")
-@click.argument("address", type=AddressType(*STREAM_SCHEMES))
+@click.argument("address", type=AddressType(*SERVICE_SCHEMES))
 @click.option("-n", "--name", metavar="NAME", required=True, help="The name that others see.")
 @tls_options
 def command(address: Address, name: str, tls: TLSOptions) -> None:
@@ -200,7 +274,10 @@ async def _through_pipes(reactor: Any, address: Address, tls: TLSOptions, name: 
 @asynccontextmanager
 async def _entered(reactor: Any, address: Address, tls: TLSOptions, name: bytes) -> AsyncIterator[LineStream]:
     """The room, for the time of a with statement; the name has been said."""
-    stream = await open_lines(reactor, address, tls, LONGEST_LINE)
+    if address.is_websocket:
+        stream = await open_messages(reactor, address, tls, LONGEST_LINE)
+    else:
+        stream = await open_lines(reactor, address, tls, LONGEST_LINE)
     try:
         await stream.send(name)
         yield stream

@@ -136,7 +136,7 @@ def test_what_a_server_sends_does_nothing_to_a_terminal() -> None:
         ([], b"", "closed by the server"),
         ([b"go\x1b away"], b"", r"go\x1b away"),
         ([b"go", b" away\n", RESET], b"", ": go away"),
-        ([b"odd\nann: x\nbye\n"], b"odd\nann: x\n", ": bye"),
+        ([b"odd\nann: x\nbye\n"], b"odd\nann: x\nbye\n", "closed by the server"),
         ([b"x" * 2_000_000], b"", "a line of more than 1,048,576 bytes"),
         ([RESET], b"", "the connection broke"),
     ],
@@ -148,6 +148,21 @@ def test_a_server_that_ends_it_is_one_line(answer: list[bytes], output: bytes, t
     assert (status, heard) == (1, output)
     assert text in errors
     assert (errors.count("\n"), errors.startswith("netsvc: ")) == (1, True)
+
+
+def test_a_line_without_a_name_is_shown_at_once_and_is_no_failure_after_our_own_end() -> None:
+    def answer(connection: socket.socket) -> None:
+        connection.recv(100)
+        connection.sendall(b"Welcome\n")
+        read_all(connection)
+        connection.sendall(b"bye\n")
+
+    with serving(answer) as at:
+        with started("chat", at, "-n", "tom") as tom:
+            # Nothing follows it.
+            assert tom.line() == "Welcome\n"
+            assert tom.end() == (0, b"bye\n", "")
+        assert netsvc("chat", at, "-n", "tom", given=b"hello\n") == (0, b"Welcome\nbye\n", "")
 
 
 def test_no_server_is_one_line() -> None:
