@@ -84,6 +84,8 @@ def draw(measured: Measured, to: Path) -> None:
     figure.draw_without_rendering()
     for name in ("connections", "clients"):
         _spread_labels(axes[name])
+        # One point is no growth.
+        axes[name].set_visible(sum(work in measured.works for work in GROUPS[f"growth-{name}"]) > 1)
     figure.savefig(to, format="svg", metadata={"Date": None})
     pyplot.close(figure)
     to.write_text(_coloured(to.read_text()))
