@@ -15,6 +15,7 @@ curl curl
 ss iproute2
 systemd-socket-activate systemd
 chromium chromium
+strace strace
 PROGRAMS
 
 # shellcheck disable=SC2086 # one word per package

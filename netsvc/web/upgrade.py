@@ -9,6 +9,7 @@ then gets a head made anew of that alone, and cannot read anything into it that 
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from typing import Any
 
 from twisted.web.http import Request
@@ -95,7 +96,7 @@ def upgrade(request: Request, head: bytes, sockets: WebSockets, conversation: Co
     socket.shake_hands(head)
 
 
-class WebSocketResource(Leaf):
+class WebSocketResource(Leaf, ABC):
     """A path at which a WebSocket can be opened."""
 
     def __init__(self, sockets: WebSockets) -> None:
@@ -103,13 +104,13 @@ class WebSocketResource(Leaf):
         super().__init__()
         self._sockets = sockets
 
+    @abstractmethod
     def conversation(self, request: Any) -> Conversation:
         """
         What a client's WebSocket is to be used for.
 
         @raise HTTPError: the request asks for what is not to be had.
         """
-        raise NotImplementedError
 
     def render_GET(self, request: Any) -> object:
         """Open it."""

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from tests.live.acknowledged import Load
-from tests.live.daemon import Daemon
+from tests.live.daemon import Daemon, eventually
 
 #: The listeners.
 RECEIVERS = ("--udp=udp://127.0.0.1:0?ack=recorded", "--receiver=tcp://127.0.0.1:0?ack=recorded")
@@ -29,8 +29,7 @@ def crash_once(directory: Path, load: Load) -> None:
         with load.on(daemon.port("receiver", "udp"), daemon.port("receiver")):
             before = load.acknowledged
             time.sleep(load.random.uniform(_SHORTEST, _LONGEST))
-            while load.acknowledged == before:
-                time.sleep(0.01)
+            eventually(lambda: load.acknowledged != before)
             daemon.process.kill()
     finally:
         daemon.stop()
