@@ -212,7 +212,6 @@ class AcceptPort(BasePort):
                 transport.abortConnection()
 
     def _transport(self, connection: socket.socket, peer: Any, protocol: IProtocol) -> Server:
-        connection.setblocking(False)
         self._sessions += 1
         port: Any = self
         if not self._on_ip:

@@ -49,7 +49,7 @@ def test_an_answer_that_does_not_leave_is_aborted_after_the_write_timeout() -> N
     rig = Rig(limits=Limits(write_timeout=30))
     _, wire = rig.connect()
     rig.services[0].transport.loseConnection()
-    rig.clock.pump([7.5] * 4)
+    rig.clock.pump([3.75] * 10)
     assert wire.aborted
 
 

@@ -21,7 +21,7 @@ def test_a_service_that_closed_its_side_still_loses_a_client_that_does_not_read(
         if stalled:
             wire.pressure.pauseProducing()
         transport.loseWriteConnection()
-        rig.clock.pump([7.5] * 4)
+        rig.clock.pump([3.75] * 10)
         assert wire.aborted
 
 
@@ -34,7 +34,7 @@ def test_a_connection_whose_side_is_closed_but_not_sent_yet_ends_in_the_write_ti
     transport.loseWriteConnection()
     guard.drain()
     assert not wire.closed, "the answer has not left"
-    rig.clock.pump([7.5] * 4)
+    rig.clock.pump([3.75] * 10)
     assert wire.aborted
 
 

@@ -149,7 +149,7 @@ def test_a_client_that_never_reads_is_aborted_after_the_write_timeout() -> None:
     rig = Rig(limits=Limits(write_timeout=30))
     guard, wire = rig.connect()
     wire.pressure.pauseProducing()
-    rig.clock.pump([7.5] * 4)
+    rig.clock.pump([3.75] * 10)
     assert wire.aborted
     rig.lose(guard, clean=False)
     assert rig.kinds()[-1] == "closed write_timeout"

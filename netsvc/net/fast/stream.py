@@ -60,6 +60,8 @@ class WriteAtOnce(tcp.Connection):
         except OSError as failure:
             return None if failure.errno == EWOULDBLOCK else main.CONNECTION_LOST
         if not data:
+            # Both directions are closed, then: nothing is left for shutdown(2).
+            self._shouldShutdown = not self._writeDisconnected
             return main.CONNECTION_LOST if self._broken else main.CONNECTION_DONE
         if len(data) == self._room:
             self._room = min(READ_STEP * self._room, MOST_READ)
@@ -116,6 +118,25 @@ class WriteAtOnce(tcp.Connection):
         """See `ITLSTransport`."""
         self._at_once = 0
         super().startTLS(contextFactory, normal)  # type: ignore[no-untyped-call]
+
+    def loseWriteConnection(self) -> None:
+        """See `IHalfCloseableTransport`; where nothing waits, the system need not be asked for room."""
+        if not self._at_once:
+            super().loseWriteConnection()  # type: ignore[no-untyped-call]
+        elif not self._writeDisconnecting:
+            self._writeDisconnecting = True
+            # Not now: what is written until then is still sent, and nothing is called from inside this.
+            clock: Any = self.reactor
+            clock.callLater(0, self._lose_write_connection)
+
+    def _lose_write_connection(self) -> None:
+        if not self.connected or self._writeDisconnected:
+            return
+        if self._at_once and not self.disconnecting:
+            self._writeDisconnected = True
+            self._closeWriteConnection()
+        else:
+            self.startWriting()  # type: ignore[no-untyped-call]
 
     def abortConnection(self) -> None:
         """See `ITCPTransport`."""

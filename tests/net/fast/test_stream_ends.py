@@ -106,6 +106,56 @@ def test_written_when_our_direction_is_to_end_it_still_leaves(anybodys: Connect)
     assert pair.protocol.told == ["writeConnectionLost", "readConnectionLost"]
 
 
+def test_our_direction_ends_once_and_from_a_later_turn_however_often_it_is_asked_for(
+    anybodys: Connect,
+) -> None:
+    pair = anybodys(HalfCloseable())
+    pair.transport.write(b"last")
+    pair.transport.loseWriteConnection()
+    pair.transport.loseWriteConnection()
+    assert pair.protocol.told == []
+    pair.until(lambda: pair.protocol.told)
+    pair.turn(3)
+    assert pair.protocol.told == ["writeConnectionLost"]
+    assert pair.peer.recv(100) == b"last"
+    assert pair.peer.recv(100) == b""
+
+
+def test_what_does_not_fit_any_more_when_our_direction_is_to_end_leaves_before_that(
+    anybodys: Connect,
+) -> None:
+    pair = anybodys(HalfCloseable())
+    narrow(pair)
+    pair.transport.loseWriteConnection()
+    pair.transport.write(_BYTES)
+    pair.turn(3)
+    assert pair.protocol.told == []
+    pair.must_take(_BYTES)
+    pair.until(lambda: pair.protocol.told)
+    assert pair.peer.recv(1) == b""
+
+
+def test_the_whole_connection_ends_when_that_is_asked_for_right_behind_our_direction(
+    anybodys: Connect,
+) -> None:
+    pair = anybodys(HalfCloseable())
+    pair.transport.write(b"last")
+    pair.transport.loseWriteConnection()
+    pair.transport.loseConnection()
+    assert pair.until_lost() is error.ConnectionDone
+    assert pair.protocol.told == ["connectionLost"]
+    assert pair.peer.recv(100) == b"last"
+
+
+def test_an_abort_right_behind_the_end_of_our_direction_is_an_abort(anybodys: Connect) -> None:
+    pair = anybodys(HalfCloseable())
+    pair.transport.loseWriteConnection()
+    pair.transport.abortConnection()
+    assert pair.until_lost() is error.ConnectionAborted
+    with pytest.raises(ConnectionResetError):
+        pair.peer.recv(1)
+
+
 @pytest.mark.parametrize("pending", [0, len(_BYTES)])
 def test_nothing_leaves_after_an_abort(anybodys: Connect, pending: int) -> None:
     pair = anybodys()
