@@ -37,9 +37,10 @@ format: .venv/ready-to-test
 fuzz: .venv/ready-to-test
 	NETSVC_FUZZ_INPUTS=1000000 $(PYTEST) $(ARGS) tests/fuzz
 
-# What tests do a few times, many times: ARGS is how often the daemon is killed while it records.
+# What shows only in time: an hour of mixed load, attacks and reloads, then a daemon that is killed while it
+# records, 200 times. ARGS='--minutes 10 --kills 20' is less of it.
 soak: .venv/ready-to-test
-	$(VENV)/python -m tests.soak.journal $(ARGS)
+	$(VENV)/python -m tests.soak $(ARGS)
 
 # What time is judged by: netsvc beside others in the same run. ARGS=--write also writes the page of the figures.
 bench: .venv/ready-to-bench

@@ -46,6 +46,7 @@ class Sender:
     One sender.
 
     @ivar name: unlike any other's.
+    @ivar pause: seconds between two messages.
     @ivar acknowledged: the numbers of the messages that were acknowledged, in their order.
     @ivar sent: how many messages it has sent.
     """
@@ -53,6 +54,7 @@ class Sender:
     name: str
     random: Random
     lengths: Sequence[int]
+    pause: float = 0.0
     acknowledged: list[int] = field(default_factory=list)
     sent: int = 0
 
@@ -65,6 +67,7 @@ class Sender:
                     sock.connect(("127.0.0.1", port))
                     while not stop.is_set():
                         self._send(sock, self.random.choice(self.lengths))
+                        stop.wait(self.pause)
             except TimeoutError:
                 # Not acknowledged: whatever comes now would be taken for the acknowledgement of the next one.
                 continue
@@ -91,11 +94,13 @@ class Load:
     Several senders at once.
 
     @ivar lengths: of the messages; None: all lengths that there are.
+    @ivar pause: seconds between two messages of one sender.
     @ivar senders: all that there ever were, each with what it knows.
     """
 
     random: Random
     lengths: Sequence[int] | None = None
+    pause: float = 0.0
     senders: list[Sender] = field(default_factory=list)
 
     @property
@@ -116,7 +121,9 @@ class Load:
         threads = []
         for kind, port in [(socket.SOCK_DGRAM, udp), (socket.SOCK_STREAM, tcp)] * count:
             lengths = self.lengths or (UDP_LENGTHS if kind == socket.SOCK_DGRAM else TCP_LENGTHS)
-            sender = Sender(f"{kind.name[5:]}-{len(self.senders)}", Random(self.random.random()), lengths)
+            sender = Sender(
+                f"{kind.name[5:]}-{len(self.senders)}", Random(self.random.random()), lengths, self.pause
+            )
             self.senders.append(sender)
             threads.append(threading.Thread(target=sender.run, args=(kind, port, stop), daemon=True))
         for thread in threads:
