@@ -7,12 +7,13 @@ gets its `Listening` when the first of them comes, which is then shown and count
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from netsvc.net.factory import GuardFactory
-from netsvc.net.listener import CarriedListener
 from netsvc.net.listening import Listening
+from netsvc.net.streamlistener import CarriedListener
+from netsvc.net.succession import Succession
 
 
 class Bridges:
@@ -33,7 +34,7 @@ class Bridges:
         self._services = services
         self._listening = listening
         self._reactor = reactor
-        self._factories: dict[tuple[str, str], GuardFactory] = {}
+        self._carried: dict[tuple[str, str], CarriedListener] = {}
         self.listeners: list[CarriedListener] = []
 
     @property
@@ -48,18 +49,39 @@ class Bridges:
         @raise KeyError: it cannot be reached.
         """
         key = (service, listener)
-        if key not in self._factories:
+        if key not in self._carried:
             listening = self._listening(self._services[service], listener)
-            carried = CarriedListener(listening, self._reactor)
+            carried = self._carried[key] = CarriedListener(Succession(listening), self._reactor)
             carried.start()
             self.listeners.append(carried)
-            factory = self._factories[key] = GuardFactory(listening)
-            factory.doStart()
-        return self._factories[key]
+        return self._carried[key].serving.guards
+
+    def open(self) -> list[tuple[Any, str, CarriedListener]]:
+        """Those that were asked for: each service, the URL, and the listener."""
+        return [(self._services[name], url, one) for (name, url), one in self._carried.items()]
+
+    def change(self, services: Mapping[str, Any], gone: Iterable[str]) -> list[CarriedListener]:
+        """
+        Other services can be reached from now on.
+
+        @param services: as given at first. For those that are there still `open` has listeners, which are
+            renewed by whoever calls this.
+        @param gone: the URLs of web listeners that there are no more.
+        @return: the listeners that carry nothing from now on.
+        """
+        self._services = services
+        sites = tuple(f"{_site(url)}/" for url in gone)
+        over = [key for key in self._carried if key[0] not in services or _site(key[1]).startswith(sites)]
+        left = [self._carried.pop(key) for key in over]
+        self.listeners[:] = self._carried.values()
+        return left
 
     def stop(self) -> None:
         """The daemon has stopped."""
         for listener in self.listeners:
             listener.stop_accepting()
-        for factory in self._factories.values():
-            factory.doStop()
+
+
+def _site(url: str) -> str:
+    """Where a URL is, whatever it is reached over; of an endpoint its description."""
+    return url.partition("://")[2] or url

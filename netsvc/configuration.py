@@ -25,7 +25,18 @@ from typing import Any
 from netsvc.given import Given, Path, TextValue, TypedValue, did_you_mean, dotted, short
 from netsvc.registry import Registry
 from netsvc.service import NetService
-from netsvc.settings import TABLES, TLS, Journal, Limits, Net, Setting, SettingError, Timeline, settings_of
+from netsvc.settings import (
+    TABLES,
+    TLS,
+    Journal,
+    Limits,
+    Log,
+    Net,
+    Setting,
+    SettingError,
+    Timeline,
+    settings_of,
+)
 from netsvc.websettings import Web
 
 #: What starts when nobody names a service.
@@ -100,6 +111,7 @@ class Configuration:
     @ivar limits: ``[limits]``, without what single services have of their own.
     @ivar timeline: ``[timeline]``.
     @ivar journal: ``[journal]``.
+    @ivar log: ``[log]``.
     @ivar web: ``[web]``.
     @ivar services: the services that listen, at least one.
     @ivar bridged: those that listen nowhere and answer over WebSocket all the same.
@@ -112,6 +124,7 @@ class Configuration:
     limits: Limits
     timeline: Timeline
     journal: Journal
+    log: Log
     web: Web
     services: tuple[ServiceConfiguration, ...]
     bridged: tuple[ServiceConfiguration, ...]
@@ -130,6 +143,8 @@ class CommandLine:
     @ivar interface: addresses instead of ``net.interface``; empty leaves that as it is.
     @ivar set: texts ``table.key=value``; of two for one key the last holds.
     @ivar all: every built-in service starts.
+    @ivar inherited: names of the sockets that systemd passed, each of which a service is to have; None: they
+        are for those that name them.
     @ivar without: names of services that do not.
     @ivar ready: instead of ``net.ready``, as the three that follow are of ``[tls]``; None leaves it.
     @ivar journal: instead of ``journal.file``; None leaves it.
@@ -141,6 +156,7 @@ class CommandLine:
     interface: tuple[str, ...] = ()
     set: tuple[str, ...] = ()
     all: bool = False
+    inherited: tuple[str, ...] | None = None
     without: tuple[str, ...] = ()
     ready: str | None = None
     tls_certificate: str | None = None
@@ -184,6 +200,7 @@ def configuration_of(
         limits,
         given.table(("timeline",), Timeline),
         given.table(("journal",), Journal),
+        given.table(("log",), Log),
         given.table(("web",), Web),
         chosen,
         tuple(one for one in configured if not one.listen and _is_bridged(one, chosen)),
@@ -301,10 +318,15 @@ def _commanded(
     services: Mapping[str, NetService], registry: Registry, command_line: CommandLine
 ) -> dict[str, tuple[Listen, ...]]:
     """What the options that name services say."""
+    if command_line.inherited == ():
+        raise SettingError("--inherited: systemd passed no socket; expected a start by a .socket unit")
     chosen: dict[str, tuple[Listen, ...]] = {}
     for name, option, wheres, transports in _options(command_line):
         if name not in services:
             raise _no_service(option, name, services, registry)
+        if option == "--inherited" and name in chosen:
+            # An option of its own says more, and the same socket is not taken twice.
+            continue
         wanted = services[name].transports & transports
         chosen[name] = chosen.get(name, ()) + tuple(Listen(where, option, wanted) for where in wheres)
     return chosen
@@ -319,6 +341,8 @@ def _options(command_line: CommandLine) -> Iterator[tuple[str, str, tuple[str, .
         yield "timestamp", "--tcp", command_line.tcp, frozenset({"stream"})
     if command_line.udp:
         yield "receiver", "--udp", command_line.udp, frozenset({"datagram"})
+    for name in command_line.inherited or ():
+        yield name, "--inherited", (f"systemd://{name}",), frozenset({"stream", "datagram", "websocket"})
 
 
 def _listens(service: NetService, value: object, origin: str) -> tuple[Listen, ...]:

@@ -27,6 +27,17 @@ class Counts:
     bytes_out: int = 0
     refused: dict[str, int] = field(default_factory=dict)
 
+    def add(self, other: Counts) -> None:
+        """Count what another one has counted."""
+        self.opened += other.opened
+        self.closed += other.closed
+        self.messages_in += other.messages_in
+        self.bytes_in += other.bytes_in
+        self.messages_out += other.messages_out
+        self.bytes_out += other.bytes_out
+        for reason, count in other.refused.items():
+            self.refuse(reason, count)
+
     def refuse(self, reason: str, count: int = 1) -> None:
         """
         Count what was refused.

@@ -25,15 +25,16 @@ _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+\Z")
 _Table = TypeVar("_Table")
 
 
-def read_document(file: str) -> dict[str, Any]:
+def read_document(file: str, called: str | None = None) -> dict[str, Any]:
     """
     Read a configuration file.
 
     @param file: its path.
+    @param called: what the user calls it, for errors; None is its path.
     @return: the TOML document.
     @raise SettingError: it cannot be read, or is no TOML; the text names the file and the position.
     """
-    name = shown(file)
+    name = shown(file if called is None else called)
     try:
         with open(file, "rb") as opened:
             data = opened.read()

@@ -88,6 +88,42 @@ class IFactStore(Interface):
         """
 
 
+class IFactHistory(Interface):
+    """Facts that are kept for longer than an `IFactStore` has them; reading them takes time."""
+
+    written = Attribute("int: what is not there with a seq up to this one will not come any more")
+    stalled = Attribute("bool: whether what is still to come, is not to come soon")
+    removed = Attribute("int: since this process began, facts with a seq up to this one have been removed")
+
+    def hurry() -> None:
+        """Have what is still to come, come at once."""
+
+    def missing(after: int, until: int) -> tuple[int, int, int] | None:
+        """
+        Facts of this process that were never kept.
+
+        @param after: behind this seq.
+        @param until: up to this one.
+        @return: the seqs of the first and of the last of them, and how many they are.
+        """
+
+    def find(
+        wanted: Any,
+        after: int,
+        until: int,
+        newest_first: bool,
+        limit: int,
+        limit_bytes: int,
+        matcher: Any = None,
+    ) -> Deferred[Any]:
+        """
+        Look for facts; see `netsvc.journal.disk.reader.Reader.find`.
+
+        @return: fires with a `netsvc.journal.disk.search.Part`; fails with
+            `netsvc.journal.disk.schema.JournalError` where they cannot be read. It may be cancelled.
+        """
+
+
 class IClientStore(Interface):
     """Who is here. Read from memory, synchronously; entries are plain dictionaries ready for JSON."""
 
@@ -120,6 +156,12 @@ class IClientStore(Interface):
         It is for readers that take their time: a snapshot for each of them would cost a list each. A client
         that is there throughout is in it, one that leaves meanwhile may be missing, and none is there twice.
         """
+
+    def newest(limit: int) -> bytes:
+        """As `encoded`, of so many who came last at the most."""
+
+    def __len__() -> int:
+        """How many are here."""
 
     def entries() -> dict[str, dict[str, Any]]:
         """The whole list as dictionaries ``{"name", "address", "port"}`` keyed by name."""
@@ -164,6 +206,12 @@ class IDaemonView(Interface):
         None), opened (nanoseconds since the epoch, as a string), bytes_in, bytes_out, messages_in,
         messages_out.
         """
+
+    def newest_connections(limit: int) -> Iterator[dict[str, Any]]:
+        """So many of them that opened last at the most, of all listeners together, the oldest first."""
+
+    def connections_open() -> int:
+        """How many there are."""
 
     def health() -> list[str]:
         """What is wrong, one line each; empty is healthy."""

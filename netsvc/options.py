@@ -10,6 +10,7 @@ error and exit status 1, as for everything else that is wrong at start.
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,6 +22,7 @@ from twisted.python import usage
 from netsvc import __version__
 from netsvc.configuration import DEFAULT_SERVICES, CommandLine, Configuration, configuration_of
 from netsvc.given import did_you_mean, read_document, shown
+from netsvc.net.machine import inherited_names
 from netsvc.registry import Registry, discover
 from netsvc.service import NetService
 
@@ -41,7 +43,10 @@ class Options(usage.Options):
 
     synopsis = "[options]"
 
-    optFlags = [["all", None, "start every built-in service, at its default port unless told where"]]
+    optFlags = [
+        ["all", None, "start every built-in service, at its default port unless told where"],
+        ["inherited", None, "start a service on every socket that systemd passed, by the sockets' names"],
+    ]
 
     optParameters = [
         ["config", None, None, "a TOML file with everything that can be set; the command line wins"],
@@ -59,6 +64,8 @@ class Options(usage.Options):
         left_out = [f" Left out: {name}: {why}." for name, why in self.registry.left_out.items()]
         self.longdesc = "".join((_LONG_DESCRIPTION, *left_out))
         self._wheres: dict[str, list[str]] = {name: [] for name in self.registry.services}
+        self._inherited: tuple[str, ...] | None = None
+        self._file = ""
         self._lists: dict[str, list[str]] = {"tcp": [], "udp": [], "interface": [], "set": [], "without": []}
         for service in self.registry.services.values():
             self._add(service.name, _help(service), self._wheres[service.name].append)
@@ -106,6 +113,7 @@ class Options(usage.Options):
         return CommandLine(
             listen={name: tuple(wheres) for name, wheres in self._wheres.items() if wheres},
             all=bool(self["all"]),
+            inherited=self._inherited_names() if self["inherited"] else None,
             ready=self["ready"],
             tls_certificate=self["tls-certificate"],
             tls_key=self["tls-key"],
@@ -116,13 +124,23 @@ class Options(usage.Options):
 
     def configuration(self) -> Configuration:
         """
-        What has been parsed, with the configuration file that it names.
+        What has been parsed, with the configuration file that it names, as it is now.
 
         @raise netsvc.settings.SettingError: the file cannot be read, or something cannot be used.
         """
         file = self["config"]
-        document = {} if file is None else read_document(file)
-        return configuration_of(self.command_line(), self.registry, document, file or "")
+        if file is None:
+            return configuration_of(self.command_line(), self.registry)
+        if not self._file:
+            # Now, because a daemon changes its directory.
+            self._file = os.path.abspath(file)
+        return configuration_of(self.command_line(), self.registry, read_document(self._file, file), file)
+
+    def _inherited_names(self) -> tuple[str, ...]:
+        """Found out once: after a fork the sockets are no longer known to be for this process."""
+        if self._inherited is None:
+            self._inherited = tuple(inherited_names())
+        return self._inherited
 
     def _add(self, name: str, text: str, take: Callable[[str], None]) -> None:
         """Add an option with a value that may be given several times, which `usage.Options` has none of."""

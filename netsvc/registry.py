@@ -29,6 +29,7 @@ OWN_MODULE = "netsvc_plugin"
 OWN_OPTIONS = frozenset(
     {
         "all",
+        "inherited",
         "config",
         "help",
         "interface",

@@ -28,14 +28,15 @@ class _Rate:
     """
     Lines of one kind within the current second; a `netsvc.facts.Room`.
 
+    @ivar allowed: how many there may be.
     @ivar full: no line more, until the second is over.
     @ivar hidden: how many were left out.
     """
 
-    __slots__ = ("_allowed", "_written", "full", "hidden")
+    __slots__ = ("_written", "allowed", "full", "hidden")
 
     def __init__(self, allowed: float) -> None:
-        self._allowed = allowed
+        self.allowed = allowed
         self.begin()
 
     def begin(self) -> None:
@@ -47,9 +48,9 @@ class _Rate:
 
     def take(self) -> bool:
         """Whether there is room for a line, which is taken."""
-        if self._written < self._allowed:
+        if self._written < self.allowed:
             self._written += 1
-            self.full = self._written >= self._allowed
+            self.full = self._written >= self.allowed
             return True
         self.full = True
         self.hidden += 1
@@ -68,8 +69,8 @@ class TrafficLog:
     def __init__(
         self,
         clock: IReactorTime,
-        lines: Mapping[str, Mapping[str, str]],
-        rates: Mapping[str, float],
+        lines: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+        rates: Mapping[str, float] = MappingProxyType({}),
         refusal_rates: Mapping[str, float] = MappingProxyType({}),
     ) -> None:
         """
@@ -84,12 +85,41 @@ class TrafficLog:
         self.hidden = 0
         self.shown = sys.maxsize
         self._clock = clock
-        self._lines = lines
-        self._rates = rates
-        self._refusal_rates = refusal_rates
+        self._lines = dict(lines)
+        self._rates = dict(rates)
+        self._refusal_rates = dict(refusal_rates)
         self._seconds: dict[tuple[str, str], _Rate] = {}
         self._second: IDelayedCall | None = None
         self._logs: dict[str, Logger] = {}
+
+    def introduce(self, service: str, lines: Mapping[str, str]) -> None:
+        """
+        Write lines for a service too; what notes its messages asks `wants` afterwards.
+
+        @param lines: the text of the line for each kind of fact.
+        """
+        self._lines[service] = lines
+
+    def allow(self, listener: str, rate: float, refusal_rate: float) -> None:
+        """
+        Set how many lines a listener may write in a second, from the next second on.
+
+        @param listener: its URL.
+        @param rate: lines for its messages.
+        @param refusal_rate: lines for its refusals, for each reason.
+        """
+        self._rates[listener] = rate
+        self._refusal_rates[listener] = refusal_rate
+        for (other, reason), second in self._seconds.items():
+            if other == listener:
+                second.allowed = refusal_rate if reason else rate
+
+    def forget(self, listener: str) -> None:
+        """There is no such listener any more."""
+        self._rates.pop(listener, None)
+        self._refusal_rates.pop(listener, None)
+        for key in [key for key in self._seconds if key[0] == listener]:
+            self.hidden += self._seconds.pop(key).hidden
 
     def wants(self, service: str, kind: str) -> bool:
         """Whether there is a line for such facts."""
@@ -109,7 +139,7 @@ class TrafficLog:
         if text and self._may_write(origin[1], row[6] if kind == REFUSED else ""):
             fact = Fact.of(row)
             line = text.format(peer=_peer(fact), data=_data(fact, self.shown), reason=_reason(fact))
-            self._log(fact.origin.service).info("{line}", line=line)
+            self._log(fact.origin.service).info("{line}", line=line, **_fields(fact))
 
     def stop(self) -> None:
         """Write the counts that are due and keep none."""
@@ -148,6 +178,20 @@ class TrafficLog:
         if log is None:
             log = self._logs[service] = Logger(namespace=f"netsvc.{service}")
         return log
+
+
+def _fields(fact: Fact) -> dict[str, object]:
+    """What a log for programs has beside the line, by the names that facts have everywhere."""
+    origin = fact.origin
+    return {
+        "kind": fact.kind,
+        "listener": origin.listener,
+        "address": origin.address,
+        "port": origin.port,
+        "connection": origin.connection,
+        "length": fact.length,
+        "reason": fact.reason,
+    }
 
 
 def _peer(fact: Fact) -> str:

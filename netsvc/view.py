@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
+from heapq import nlargest
 from itertools import chain
 from time import time, time_ns
 from typing import Any
@@ -85,11 +86,20 @@ class View:
     def connections(self) -> Iterator[dict[str, Any]]:
         """See `IDaemonView`."""
         for listener in self._all():
-            guards: Iterable[Any] = () if listener.listening is None else listener.listening.guards
-            for guard in sorted(guards, key=lambda one: one.number):
-                # One that has not reached the service is none yet, and one that has left is none any more.
-                if guard.opened_at and guard.connected:
+            for guard in sorted(_guards_of(listener), key=_number):
+                if _is_open(guard):
                     yield self._connection(guard)
+
+    def newest_connections(self, limit: int) -> Iterator[dict[str, Any]]:
+        """See `IDaemonView`."""
+        guards = (guard for listener in self._all() for guard in _guards_of(listener) if _is_open(guard))
+        for guard in reversed(nlargest(limit, guards, key=_number)):
+            if _is_open(guard):
+                yield self._connection(guard)
+
+    def connections_open(self) -> int:
+        """See `IDaemonView`."""
+        return sum(counts.opened - counts.closed for counts in (one.counted() for one in self._all()))
 
     def health(self) -> list[str]:
         """See `IDaemonView`."""
@@ -161,6 +171,19 @@ class View:
             "messages_in": guard.messages_in,
             "messages_out": guard.messages_out,
         }
+
+
+def _guards_of(listener: Listener) -> Iterable[Any]:
+    return listener.connections()
+
+
+def _number(guard: Any) -> int:
+    return int(guard.number)
+
+
+def _is_open(guard: Any) -> bool:
+    """Who has not reached the service is no connection yet, and who has left is none any more."""
+    return bool(guard.opened_at and guard.connected)
 
 
 def _row_of(listener: Listener) -> dict[str, Any]:

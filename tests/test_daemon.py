@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,7 @@ from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from netsvc.counters import Counts
 from netsvc.daemon import Daemon
 from netsvc.net.listener import Listener, Place
-from netsvc.net.listening import Listening
+from netsvc.net.listening import Guarded, Listening
 from netsvc.ready import ReadyFile
 
 _GRACE = 10.0
@@ -74,6 +74,9 @@ class _Fake:
 
     def dropped(self) -> int:
         return 0
+
+    def connections(self) -> Sequence[Guarded]:
+        return ()
 
     def stop_accepting(self) -> Deferred[None]:
         self._asked.append(f"{self.name} stop")

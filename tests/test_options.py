@@ -77,6 +77,15 @@ def test_every_option_arrives_in_its_order() -> None:
     )
 
 
+def test_the_names_of_inherited_sockets_are_found_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [["echo", "chat"], ["late"]]
+    monkeypatch.setattr("netsvc.options.inherited_names", lambda: names.pop(0))
+    assert parsed("--all").command_line().inherited is None
+    options = parsed("--inherited")
+    assert options.command_line().inherited == ("echo", "chat")
+    assert options.command_line().inherited == ("echo", "chat")
+
+
 def test_two_sets_of_options_have_nothing_in_common() -> None:
     parsed("--echo", "7")
     assert parsed("--chat", "8").command_line() == CommandLine(listen={"chat": ("8",)})
@@ -223,3 +232,21 @@ def test_a_daemon_that_cannot_start_says_why_on_one_line_and_leaves_nothing(
     assert done.stderr.count("\n") == 1
     assert done.stdout == ""
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_file_is_read_anew_each_time_from_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "netsvc.toml").write_text("[echo]\nlisten = 7\n")
+    options = parsed("--config", "netsvc.toml", "--set", "limits.log_rate=5")
+    assert options.configuration().services[0].listen[0].where == "7"
+    (tmp_path / "netsvc.toml").write_text("[echo]\nlisten = 8\n[limits]\nlog_rate = 9\n")
+    # A daemon changes its directory; what the user calls the file stays what the user calls it.
+    monkeypatch.chdir("/")
+    again = options.configuration()
+    assert (again.services[0].listen[0].where, again.limits.log_rate) == ("8", 5.0)
+    assert again.services[0].listen[0].origin == "netsvc.toml: echo.listen"
+    (tmp_path / "netsvc.toml").write_text("[echo")
+    with pytest.raises(SettingError, match=r"^netsvc\.toml: expected TOML"):
+        options.configuration()

@@ -1,4 +1,4 @@
-"""`netsvc.signals`: SIGTERM and SIGINT while the daemon stops."""
+"""`netsvc.signals`: SIGTERM and SIGINT while the daemon stops, and SIGHUP."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from netsvc.signals import after_first_signal, on_signals
+from netsvc.signals import Hangup, after_first_signal, on_signals
 
 _BOTH = (signal.SIGTERM, signal.SIGINT)
 
 
 @pytest.fixture(autouse=True)
 def _dispositions() -> Iterator[None]:
-    former = [(number, signal.getsignal(number)) for number in _BOTH]
+    former = [(number, signal.getsignal(number)) for number in (*_BOTH, signal.SIGHUP)]
     yield
     for number, disposition in former:
         signal.signal(number, disposition)
@@ -89,3 +89,37 @@ def test_a_signal_that_nobody_in_python_takes_is_left_as_it_is() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     after_first_signal(lambda: None)
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_a_hangup_calls_whoever_it_is_for() -> None:
+    calls: list[str] = []
+    hangup = Hangup()
+    hangup.tell(lambda: calls.append("called"))
+    signal.raise_signal(signal.SIGHUP)
+    signal.raise_signal(signal.SIGHUP)
+    assert calls == ["called", "called"]
+
+
+def test_a_hangup_before_there_is_anybody_waits_for_whoever_comes() -> None:
+    calls: list[str] = []
+    hangup = Hangup()
+    signal.raise_signal(signal.SIGHUP)
+    signal.raise_signal(signal.SIGHUP)
+    hangup.tell(lambda: calls.append("called"))
+    assert calls == ["called"]
+
+
+def test_whoever_took_a_hangup_before_is_told_too() -> None:
+    calls: list[str] = []
+    signal.signal(signal.SIGHUP, lambda number, frame: calls.append("before"))
+    Hangup().tell(lambda: calls.append("called"))
+    signal.raise_signal(signal.SIGHUP)
+    assert calls == ["called", "before"]
+
+
+def test_outside_the_main_thread_nobody_takes_a_hangup() -> None:
+    before = signal.getsignal(signal.SIGHUP)
+    thread = threading.Thread(target=Hangup)
+    thread.start()
+    thread.join()
+    assert signal.getsignal(signal.SIGHUP) is before

@@ -116,6 +116,21 @@ def test_a_message_is_a_line_with_its_peer_and_its_bytes(log: _Log) -> None:
     assert log.events[0]["log_namespace"] == "netsvc.receiver"
 
 
+def test_a_line_has_fields_for_a_log_that_programs_read(log: _Log) -> None:
+    log.emit(RECEIVED, b"Hello you there!")
+    fields = {name: value for name, value in log.events[0].items() if not name.startswith("log_")}
+    assert fields.pop("line") == "Got message from ('127.0.0.1', 54321): b'Hello you there!'"
+    assert fields == {
+        "kind": "received",
+        "listener": _LISTENER,
+        "address": "127.0.0.1",
+        "port": 54321,
+        "connection": 1,
+        "length": 16,
+        "reason": None,
+    }
+
+
 def test_a_peer_without_a_port_is_its_path(log: _Log) -> None:
     log.emit(CLOSED, None, "fin", _origin("/run/client.sock", None))
     log.emit(CLOSED, None, "fin", _origin("", None))
@@ -195,16 +210,54 @@ def test_a_rate_of_zero_shows_counts_alone() -> None:
     assert silent.lines() == [f"{_LISTENER}: 1 more in this second, not shown here: messages"]
 
 
-def test_a_rate_given_after_it_was_made_counts() -> None:
-    rates: dict[str, float] = {}
-    late = _Log(rates)
-    late.log = TrafficLog(late.clock, _LINES, rates)
-    late.facts = Facts()
-    late.facts.subscribe(late.log)
-    rates[_LISTENER] = 0.0
-    late.emit(RECEIVED, b"x")
-    late.stop()
-    assert late.log.hidden == 1
+def test_a_rate_holds_from_when_it_is_set_also_for_a_listener_that_has_written() -> None:
+    log = _Log()
+    log.emit(RECEIVED, b"before")
+    log.log.allow(_LISTENER, 0.0, 2.0)
+    log.advance(1)
+    log.emit(RECEIVED, b"x")
+    for _ in range(3):
+        log.emit(REFUSED, None, "deny")
+    assert [line for line in log.lines() if "refused" in line] == ["refused ('127.0.0.1', 54321): deny"] * 2
+    log.stop()
+    assert log.log.hidden == 2
+
+
+def test_a_rate_changes_what_the_books_of_open_connections_may_write() -> None:
+    log = _Log({_LISTENER: 5.0}, batched=True)
+    log.message(1)
+    log.log.allow(_LISTENER, 1.0, 1.0)
+    log.advance(1)
+    log.message(2, 3)
+    assert log.asked == 2
+    log.stop()
+    assert log.log.hidden == 1
+
+
+def test_of_a_listener_that_is_gone_nothing_is_kept_but_the_sum() -> None:
+    log = _Log({_LISTENER: 1.0})
+    for _ in range(3):
+        log.emit(RECEIVED, b"x")
+    log.log.forget(_LISTENER)
+    assert log.log.hidden == 2
+    log.stop()
+    assert log.log.hidden == 2
+    # The next one of that name is one that nobody has set a rate for.
+    for _ in range(3):
+        log.emit(RECEIVED, b"x")
+    log.stop()
+    assert log.log.hidden == 2
+
+
+def test_a_service_that_is_introduced_later_has_its_lines() -> None:
+    log = _Log()
+    log.emit(RECEIVED, b"x", origin=_origin(service="late"))
+    assert not log.log.wants("late", RECEIVED)
+    log.log.introduce("late", {RECEIVED: "late: {data}"})
+    assert log.log.wants("late", RECEIVED)
+    log.emit(RECEIVED, b"x", origin=_origin(service="late"))
+    assert log.lines() == ["late: b'x'"]
+    log.stop()
 
 
 def test_refusals_of_one_reason_are_one_line_a_second_and_hide_nothing_else(log: _Log) -> None:

@@ -22,8 +22,9 @@ from netsvc.interfaces import IClientStore, IDaemonView
 from netsvc.journal.timeline import Timeline
 from netsvc.journal.watch import Watchers
 from netsvc.net.factory import GuardFactory
-from netsvc.net.listener import CarriedListener
 from netsvc.net.listening import Listening
+from netsvc.net.streamlistener import CarriedListener
+from netsvc.net.succession import Succession
 from netsvc.settings import Limits
 from netsvc.view import LOSS_SECONDS, View
 from tests.net.guard_rig import CLIENT, Turns, Wire
@@ -47,7 +48,7 @@ class House:
         self.facts.keep(timeline)
         self.clients = ClientList(self.clock)
         self.listening = self.make("echo", "tcp://192.0.2.1:7")
-        listeners = [CarriedListener(self.listening, self.clock)]
+        listeners = [CarriedListener(Succession(self.listening), self.clock)]
         self.bridges = Bridges({"echo": "echo", "chat": "chat"}, self.make, self.clock)
         self.view = View(
             facts=self.facts,

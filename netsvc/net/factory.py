@@ -1,4 +1,9 @@
-"""What a port asks for a protocol: it gets a guard, never the service's own."""
+"""
+What a port asks for a protocol: it gets a guard, never the service's own.
+
+The port keeps its factory as long as it is open. So it is here that what serves a listener can change while
+the listener goes on.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +20,14 @@ class GuardFactory:
     """Builds a guard for each connection of one listener."""
 
     def __init__(self, listening: Listening) -> None:
+        """@param listening: what the connections share."""
+        self._listening = listening
+
+    def serve(self, listening: Listening) -> None:
         """
-        @param listening: what the connections share.
+        Build guards of another one from now on.
+
+        @param listening: its factory has been started, and will be stopped in place of the present one's.
         """
         self._listening = listening
 

@@ -60,7 +60,6 @@ class Listening:
     @ivar limits: what its clients may cost.
     @ivar facts: where facts go.
     @ivar book: where the messages are noted.
-    @ivar capture: bytes of each that are kept.
     @ivar counts: what happened, without the messages of connections that are open; see `counted`.
     @ivar clock: the reactor's time.
     @ivar tls: the context of a TLS listener.
@@ -96,7 +95,6 @@ class Listening:
         self.limits = limits
         self.facts = facts
         self.book = facts.book(service, listener) if noted else NOWHERE
-        self.capture = capture_of(factory, facts)
         self.counts = Counts()
         self.clock = clock
         self.tls = tls
@@ -108,6 +106,11 @@ class Listening:
         self.admission = Admission(limits, clock.seconds)
         self.guards: set[Guarded] = set()
         self._empty: list[Deferred[None]] = []
+
+    @property
+    def capture(self) -> int:
+        """Bytes of each message that are kept, on a connection that begins now."""
+        return capture_of(self.factory, self.facts)
 
     def may_be_proxy(self, address: str, port: int | None) -> bool:
         """Whether a PROXY header from there is believed; one over a UNIX socket comes from this machine."""

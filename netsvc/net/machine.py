@@ -67,6 +67,9 @@ def this_machine(environ: Mapping[str, str] | None = None, pid: int | None = Non
     descriptors = inherited_sockets(
         first_environment() if environ is None else environ, os.getpid() if pid is None else pid
     )
+    for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
+        # They are nothing for child processes.
+        os.environ.pop(name, None)
 
     def inherited(name: str) -> Sequence[Inherited]:
         if name not in descriptors:
@@ -133,6 +136,11 @@ def inherited_sockets(environ: Mapping[str, str], pid: int) -> dict[str, list[in
     for index, fd in enumerate(descriptors):
         found.setdefault(names[index] if index < len(names) else "unknown", []).append(fd)
     return found
+
+
+def inherited_names() -> list[str]:
+    """The names of the sockets that systemd passed to this process, each once."""
+    return list(inherited_sockets(first_environment(), os.getpid()))
 
 
 def describe(fd: int) -> Inherited:

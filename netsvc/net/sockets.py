@@ -66,7 +66,12 @@ class _PortTakenError(Exception):
     """The number that the system chose for one socket of a WHERE is in use for another one of its sockets."""
 
 
-def open_where(bindings: Sequence[Binding], left_out: set[str] | None = None) -> list[OpenSocket]:
+def open_where(
+    bindings: Sequence[Binding],
+    left_out: set[str] | None = None,
+    beside: bool = False,
+    leaving: Sequence[OpenSocket] = (),
+) -> list[OpenSocket]:
     """
     Open all sockets of one WHERE.
 
@@ -76,13 +81,16 @@ def open_where(bindings: Sequence[Binding], left_out: set[str] | None = None) ->
     @param bindings: of one WHERE; endpoints are not opened here.
     @param left_out: addresses that the log has been told of; it is added to. One set for all WHEREs makes it
         one line for each address.
-    @return: at least one, in the order of the bindings.
+    @param beside: other sockets of the WHERE are open already, so that of these all may be left out.
+    @param leaving: sockets of ours that will be closed in a moment; what is opened may be on their ports.
+    @return: at least one unless others are open, in the order of the bindings.
     @raise SettingError: one of them cannot be opened; the others are closed again.
     """
     told = set() if left_out is None else left_out
     for _ in range(TRIES):
         try:
-            return _open_all(bindings, told)
+            with _sharing(leaving):
+                return _open_all(bindings, told, beside, {one.binding.port for one in leaving})
         except _PortTakenError:
             continue
     first = bindings[0]
@@ -97,6 +105,32 @@ def close_sockets(opened: Iterable[OpenSocket]) -> None:
     for one in opened:
         unlink_path(one)
         one.sock.close()
+
+
+def second(opened: OpenSocket, binding: Binding) -> OpenSocket:
+    """
+    The same socket, for another listener: it goes on listening, whichever of both is closed.
+
+    @param binding: to the same address.
+    @return: a second descriptor; the file, if there is one, stays the first one's to remove.
+    """
+    return OpenSocket(binding, opened.sock.dup())
+
+
+def adjusted(opened: OpenSocket, binding: Binding) -> OpenSocket:
+    """
+    Make an open socket what is asked for now, in what can change while it is open: file mode and backlog.
+
+    @param binding: to the same address.
+    """
+    try:
+        if binding.backlog != opened.binding.backlog:
+            opened.sock.listen(binding.backlog)
+        if binding.mode is not None and binding.mode != opened.binding.mode:
+            os.chmod(binding.host, binding.mode)
+    except OSError as error:
+        _log.error("{listener} stays as it was: {reason}", listener=binding.url, reason=error.strerror)
+    return replace(opened, binding=binding)
 
 
 def unlink_path(opened: OpenSocket) -> None:
@@ -127,7 +161,25 @@ def refusal(binding: Binding, error: OSError) -> SettingError:
     return SettingError(f"{binding.origin} {binding.where}: {_reason(binding, error)}")
 
 
-def _open_all(bindings: Sequence[Binding], told: set[str]) -> list[OpenSocket]:
+@contextmanager
+def _sharing(leaving: Sequence[OpenSocket]) -> Iterator[None]:
+    """Let other sockets be bound to the ports of ours, for this moment (socket(7), SO_REUSEPORT)."""
+    for one in leaving:
+        _share(one.sock, True)
+    try:
+        yield
+    finally:
+        for one in leaving:
+            _share(one.sock, False)
+
+
+def _share(sock: socket.socket, share: bool) -> None:
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, share)
+
+
+def _open_all(
+    bindings: Sequence[Binding], told: set[str], beside: bool, shared: set[int | None]
+) -> list[OpenSocket]:
     opened: list[OpenSocket] = []
     lacking: list[tuple[Binding, OSError]] = []
     chosen: int | None = None
@@ -136,7 +188,7 @@ def _open_all(bindings: Sequence[Binding], told: set[str]) -> list[OpenSocket]:
             any_port = binding.port == 0
             asked = replace(binding, port=chosen) if any_port and chosen else binding
             try:
-                opened.append(_open(asked))
+                opened.append(_open_ip(asked, True) if asked.port in shared else _open(asked))
             except OSError as error:
                 if binding.optional and error.errno in _LACKING:
                     lacking.append((binding, error))
@@ -147,7 +199,7 @@ def _open_all(bindings: Sequence[Binding], told: set[str]) -> list[OpenSocket]:
             else:
                 if any_port:
                     chosen = opened[-1].binding.port
-        if not opened:
+        if not opened and not beside:
             raise refusal(*lacking[0])
     except BaseException:
         close_sockets(opened)
@@ -184,7 +236,7 @@ def _open_inherited(binding: Binding, fd: int) -> OpenSocket:
     return OpenSocket(binding, sock)
 
 
-def _open_ip(binding: Binding) -> OpenSocket:
+def _open_ip(binding: Binding, share: bool = False) -> OpenSocket:
     kind = socket.SOCK_STREAM if binding.kind == "stream" else socket.SOCK_DGRAM
     sock = socket.socket(binding.family, kind)
     with _closed_on_error(sock):
@@ -196,10 +248,14 @@ def _open_ip(binding: Binding) -> OpenSocket:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         else:
             _prepare_datagrams(sock, binding)
+        if share:
+            _share(sock, True)
         sock.bind(_socket_address(binding))
         if binding.kind == "stream":
             # At once, because two sockets with SO_REUSEADDR may be bound to one port until one listens.
             sock.listen(binding.backlog)
+        if share:
+            _share(sock, False)
         return OpenSocket(replace(binding, port=bound_to(sock)[1]), sock)
 
 

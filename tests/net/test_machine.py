@@ -117,6 +117,13 @@ def test_a_name_without_a_socket_is_refused_with_those_there_are() -> None:
         this_machine({}, 7).inherited("nope")
 
 
+def test_no_child_of_this_process_takes_its_sockets_for_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
+        monkeypatch.setenv(name, "1")
+    this_machine({}, 7)
+    assert [name for name in os.environ if name.startswith("LISTEN_")] == []
+
+
 def test_names_and_addresses_resolve_to_addresses() -> None:
     assert "127.0.0.1" in resolve("localhost")
     assert resolve("::1") == ["::1"]
