@@ -12,9 +12,11 @@ import ipaddress
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from time import time_ns
 from typing import Literal, TypeVar
 
 from netsvc.facts import CLOSED, KINDS, OPENED, RECEIVED, SENT, OriginRow, Row
+from netsvc.journal.moments import EXPECTED, moment
 
 #: The most values of one key: a person or a test names a few.
 MAX_VALUES = 64
@@ -53,6 +55,9 @@ class Filter:
     @ivar connection: numbers of connections.
     @ivar kind: kinds, of `netsvc.facts.KINDS`.
     @ivar contains: bytes that a stream or a datagram has in it; see `Matcher`.
+    @ivar since: the earliest time, in nanoseconds since the epoch; None where any is early enough.
+    @ivar until: the time before which they were noted; None where any is. So two ranges of which one ends
+        where the other begins have no fact in common, and leave none out.
     """
 
     service: frozenset[str] = frozenset()
@@ -62,15 +67,18 @@ class Filter:
     connection: frozenset[int] = frozenset()
     kind: frozenset[str] = frozenset()
     contains: frozenset[bytes] = frozenset()
+    since: int | None = None
+    until: int | None = None
 
     @classmethod
-    def parse(cls, query: Query, besides: Iterable[str] = ()) -> Filter:
+    def parse(cls, query: Query, besides: Iterable[str] = (), clock: Callable[[], int] = time_ns) -> Filter:
         """
         Read a filter.
 
         @param query: the values of each key, as a URL's query has them. Bytes that are no UTF-8 may stand in
             them as surrogates (PEP 383).
         @param besides: keys that are not the filter's and somebody else reads.
+        @param clock: gives nanoseconds since the epoch, from which a span goes back.
         @raise ValueError: a key is unknown or a value is bad; one line that names the key, the value and what
             was expected.
         """
@@ -87,6 +95,8 @@ class Filter:
             connection=_each(query, "connection", _connection),
             kind=_each(query, "kind", _kind),
             contains=_each(query, "contains", _pattern),
+            since=_moment(query, "since", clock),
+            until=_moment(query, "until", clock),
         )
 
     @property
@@ -98,6 +108,10 @@ class Filter:
     def looks_back(self) -> bool:
         """Whether facts before those that are looked at can matter: a match may begin in them."""
         return any(len(pattern) > 1 for pattern in self.contains)
+
+    def in_time(self, time: int) -> bool:
+        """Whether facts of a time can fit; in nanoseconds since the epoch."""
+        return (self.since is None or time >= self.since) and (self.until is None or time < self.until)
 
     def selects(self, origin: OriginRow) -> bool:
         """Whether facts of an origin can fit, its client's name aside."""
@@ -117,11 +131,13 @@ class Page:
     @ivar after: those with a greater seq; ``last`` is from now on.
     @ivar order: ``oldest`` or ``newest`` first.
     @ivar limit: how many at most.
+    @ivar before: and those with a lesser seq; None is up to now.
     """
 
     after: After = 0
     order: str = "oldest"
     limit: int = 100
+    before: int | None = None
 
     @classmethod
     def parse(cls, query: Query) -> Page:
@@ -137,19 +153,17 @@ class Page:
         limit = _number(_one(query, "limit", "100"))
         if limit is None or not 1 <= limit <= MAX_LIMIT:
             raise _bad("limit", _one(query, "limit", ""), f"a whole number from 1 to {MAX_LIMIT}")
+        before = _seq(query, "before", None, "the seq of a fact")
         if after == "last":
-            return cls("last", order, limit)
-        seq = _number(after)
-        if seq is None:
-            raise _bad("after", after, "the seq of a fact, or last")
-        return cls(seq, order, limit)
+            return cls("last", order, limit, before)
+        return cls(_seq(query, "after", 0, "the seq of a fact, or last") or 0, order, limit, before)
 
 
 #: What `Filter.parse` reads.
 FILTER_KEYS = tuple(field.name for field in fields(Filter))
 
 #: What `Page.parse` reads.
-PAGE_KEYS = ("after", "order", "limit")
+PAGE_KEYS = ("after", "order", "limit", "before")
 
 
 class Matcher:
@@ -182,9 +196,14 @@ class Matcher:
         # number, negative for what was sent.
         self._ends: OrderedDict[int, tuple[bytes, int]] = OrderedDict()
 
-    def copy(self) -> Matcher:
-        """Another that has seen the same."""
-        other = Matcher(self._wanted, self._name_of, self._streams)
+    def copy(self, wanted: Filter | None = None, name_of: NameOf | None = None) -> Matcher:
+        """
+        Another that has seen the same.
+
+        @param wanted: what it looks for, if not the same, with the same `contains`.
+        @param name_of: where it has names from, if not the same.
+        """
+        other = Matcher(wanted or self._wanted, name_of or self._name_of, self._streams)
         other._ends = self._ends.copy()
         return other
 
@@ -218,6 +237,7 @@ class Matcher:
     def _fitting(self, rows: Iterable[Row]) -> Iterator[Row]:
         wanted, name_of = self._wanted, self._name_of
         kinds, names, selects = wanted.kind, wanted.name, wanted.selects
+        timed = wanted.since is not None or wanted.until is not None
         for row in rows:
             # The order matters: a stream is followed whatever is asked of its facts otherwise.
             if not selects(row[3]):
@@ -225,6 +245,8 @@ class Matcher:
             if self._patterns and not self._completes(row):
                 continue
             if kinds and row[2] not in kinds:
+                continue
+            if timed and not wanted.in_time(row[1]):
                 continue
             if names and (not row[3][3] or name_of(row[3][3]) not in names):
                 continue
@@ -310,6 +332,26 @@ def _one(query: Query, key: str, default: str) -> str:
     if len(values) > 1:
         raise _bad(key, values[1], "one value")
     return values[0]
+
+
+def _moment(query: Query, key: str, clock: Callable[[], int]) -> int | None:
+    if not query.get(key):
+        return None
+    text = _one(query, key, "")
+    try:
+        return moment(text, clock())
+    except ValueError:
+        raise _bad(key, text, EXPECTED) from None
+
+
+def _seq(query: Query, key: str, default: int | None, expected: str) -> int | None:
+    if not query.get(key):
+        return default
+    text = _one(query, key, "")
+    seq = _number(text)
+    if seq is None:
+        raise _bad(key, text, expected)
+    return seq
 
 
 def _number(text: str) -> int | None:

@@ -58,6 +58,24 @@ class Terms:
     sampled: bool
 
 
+class Excerpt(NamedTuple):
+    """
+    What a look at older facts gave, of which there may be too many to look at all at once.
+
+    @ivar rows: the facts that fit.
+    @ivar place: the seq up to which facts were looked at; where the newest come first, down to which.
+    @ivar more: whether it ended although there are neither as many as were asked for nor no more to look at.
+    @ivar gap: what there is no more, or None.
+    @ivar matcher: what has seen everything up to the place; None where it is what it was.
+    """
+
+    rows: list[Row]
+    place: int
+    more: bool
+    gap: Gap | None = None
+    matcher: Matcher | None = None
+
+
 class Delivery:
     """
     What a slice of the facts gave.
@@ -66,9 +84,10 @@ class Delivery:
     @ivar last: the seq up to which facts were looked at; what comes next is later.
     @ivar left_out: how many others fitted that were left out of a sample.
     @ivar gap: what was lost before `rows`, or None.
+    @ivar more: whether it is all that a bounded look at older facts gave, which did not come to their end.
     """
 
-    __slots__ = ("_encode", "_encoded", "gap", "last", "left_out", "rows")
+    __slots__ = ("_encode", "_encoded", "gap", "last", "left_out", "more", "rows")
 
     def __init__(
         self,
@@ -77,10 +96,12 @@ class Delivery:
         left_out: int,
         gap: Gap | None,
         encode: Callable[[Delivery], bytes],
+        more: bool = False,
     ) -> None:
         """
         @param encode: makes `encoded`.
         """
+        self.more = more
         self.rows = rows
         self.last = last
         self.left_out = left_out
@@ -118,29 +139,37 @@ class Reading:
 
     @ivar terms: what is read.
     @ivar place: the seq up to which facts were looked at.
+    @ivar primed: whether `matcher` has seen what comes before `place`, or some of it.
     """
 
-    __slots__ = ("_matcher", "_position", "place", "terms")
+    __slots__ = ("_matcher", "_position", "place", "primed", "terms")
 
-    def __init__(self, terms: Terms, place: int, matcher: Matcher) -> None:
+    def __init__(self, terms: Terms, place: int, matcher: Matcher, primed: bool = True) -> None:
         """
-        @param matcher: one of `terms.wanted` that has seen what comes before `place`, or some of it.
+        @param matcher: one of `terms.wanted`.
         """
         self.terms = terms
         self.place = place
+        self.primed = primed
         self._matcher = matcher
         # How many facts the store had been given up to the place, where that is known.
         self._position: int | None = None
 
     def copy(self) -> Reading:
         """Another at the same place."""
-        other = Reading(self.terms, self.place, self._matcher.copy())
+        other = Reading(self.terms, self.place, self._matcher.copy(), self.primed)
         other._position = self._position
         return other
 
     def matcher(self) -> Matcher:
-        """One that has seen what comes before `place`."""
+        """One that has seen what comes before `place`, if it is `primed`."""
         return self._matcher.copy()
+
+    def is_near(self, store: IFactStore, facts: int) -> bool:
+        """Whether it is known that no more than so many of a store's facts are behind the place."""
+        if self.place >= max(store.last, store.gone):
+            self._position = store.taken
+        return self._position is not None and store.taken - self._position <= facts
 
     def read(
         self,
@@ -155,11 +184,53 @@ class Reading:
         @param encode: makes `Delivery.encoded`.
         """
         gap = self._skip_what_is_gone(store)
+        if self._need_only_the_newest(store):
+            return self._newest(store, gap, encode)
         rows = slice_after(self.place)
-        found, left_out, stopped = self._sample(rows) if self.terms.sampled else self._first(rows)
+        if self.terms.sampled:
+            found, left_out = self._sample(list(self._matcher.matching(rows)))
+            stopped = False
+        else:
+            left_out = 0
+            found, stopped = self._first(rows)
         if rows:
             self.place = found[-1][0] if stopped else rows[-1][0]
         self._count(rows, store)
+        return Delivery(found, self.place, left_out, gap, encode)
+
+    def go_on(self, excerpt: Excerpt, encode: Callable[[Delivery], bytes]) -> Delivery:
+        """
+        Move the place on behind facts that the store does not have.
+
+        @param excerpt: what a look at those has given.
+        @param encode: makes `Delivery.encoded`.
+        """
+        self.place, self._position = excerpt.place, None
+        if excerpt.matcher is not None:
+            self._matcher = excerpt.matcher
+        elif excerpt.gap is not None:
+            self._matcher.forget()
+        self.primed = True
+        found, left_out = self._sample(excerpt.rows) if self.terms.sampled else (excerpt.rows, 0)
+        return Delivery(found, self.place, left_out, excerpt.gap, encode, excerpt.more)
+
+    def _need_only_the_newest(self, store: IFactStore) -> bool:
+        """Whether others than the newest facts would only be counted, and their number is known already."""
+        terms = self.terms
+        return (
+            terms.sampled
+            and terms.wanted.everything
+            and self._position is not None
+            and store.taken - self._position > terms.facts
+        )
+
+    def _newest(self, store: IFactStore, gap: Gap | None, encode: Callable[[Delivery], bytes]) -> Delivery:
+        """Go to the end, however far that is: thousands of facts in a second are not looked at for a few."""
+        assert self._position is not None
+        rows = store.before(store.last + 1, self.terms.facts)[::-1]
+        found, left_out = self._sample(rows)
+        left_out += store.taken - self._position - len(rows)
+        self.place, self._position = store.last, store.taken
         return Delivery(found, self.place, left_out, gap, encode)
 
     def _skip_what_is_gone(self, store: IFactStore) -> Gap | None:
@@ -171,26 +242,25 @@ class Reading:
         self._matcher.forget()
         return gap
 
-    def _first(self, rows: list[Row]) -> tuple[list[Row], int, bool]:
-        """The oldest that fit, how many are left out (none), and whether it stopped at the last of them."""
+    def _first(self, rows: list[Row]) -> tuple[list[Row], bool]:
+        """The oldest that fit, and whether it stopped at the last of them."""
         found: list[Row] = []
         room = self.terms.limit_bytes
         for row in self._matcher.matching(rows):
             found.append(row)
             room -= cost_of(row)
             if len(found) >= self.terms.facts or room <= 0:
-                return found, 0, True
-        return found, 0, False
+                return found, True
+        return found, False
 
-    def _sample(self, rows: list[Row]) -> tuple[list[Row], int, bool]:
-        """The same of the newest that fit."""
-        fitting = list(self._matcher.matching(rows))
+    def _sample(self, fitting: list[Row]) -> tuple[list[Row], int]:
+        """The newest of those that fit, and how many others there are."""
         room = self.terms.limit_bytes
         begin = len(fitting)
         while begin > max(0, len(fitting) - self.terms.facts) and room > 0:
             begin -= 1
             room -= cost_of(fitting[begin])
-        return fitting[begin:], begin, False
+        return fitting[begin:], begin
 
     def _count(self, rows: list[Row], store: IFactStore) -> None:
         if self.place >= store.last:

@@ -16,11 +16,17 @@ from typing import Protocol
 
 from zope.interface import implementer
 
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from netsvc.facts import Facts, Notes, Row
 from netsvc.interfaces import IFactArchive, IFactStore
-from netsvc.journal.reading import Delivery, Reading, Terms
+from netsvc.journal.past import Past
+from netsvc.journal.reading import Delivery, Excerpt, Reading, Terms
+
+_log = Logger()
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,9 @@ class Reader(Protocol):
     def take(self, delivery: Delivery) -> None:
         """Take what the last slice gave, which may be nothing; it must not raise."""
 
+    def end(self, why: str) -> None:
+        """There will be no more; why, in one line."""
+
 
 @dataclass(eq=False)
 class _Place:
@@ -76,11 +85,14 @@ class _Place:
     @ivar readers: who.
     @ivar paced: whether they wait for the next interval when they have come to the end.
     @ivar due: when they may have their next turn.
+    @ivar asked: what is under way to them of what the store does not have any more; meanwhile there is no
+        turn.
     """
 
     readers: list[Reader]
     paced: bool
     due: float = 0.0
+    asked: Deferred[None] | None = None
 
 
 @implementer(IFactArchive)
@@ -94,12 +106,15 @@ class Turns:
         clock: IReactorTime,
         limits: WatchLimits,
         encode: Callable[[Delivery], bytes],
+        past: Past | None = None,
     ) -> None:
         """
         @param facts: where new facts come from.
         @param store: where they are read from; it has what `facts` has handed on.
         @param encode: makes `Delivery.encoded`.
+        @param past: reads what has left the store; None: nobody does.
         """
+        self._past = past
         self._facts = facts
         self._store = store
         self._clock = clock
@@ -133,6 +148,9 @@ class Turns:
             self._places[shared].readers.append(reader)
             return
         self._places[reading] = _Place([reader], paced)
+        if self._past is not None:
+            # Those who begin at the end are known to be near to it.
+            reading.is_near(self._store, 0)
         if paced and reading.place >= self.end():
             self._shared.setdefault(reading.terms, reading)
         if self._unsubscribe is None:
@@ -150,8 +168,15 @@ class Turns:
             reader.reading = reading.copy()
             return
         self._remove(reading)
+        if place.asked is not None:
+            place.asked.cancel()
         if not self._places:
             self._fall_asleep()
+
+    def looks_back(self, reading: Reading) -> bool:
+        """Whether something is under way to a place that the store does not have any more."""
+        place = self._places.get(reading)
+        return place is not None and place.asked is not None
 
     def take(self, first: int, notes: Notes) -> None:
         """New facts are there; see `IFactArchive`. They are read later, from the store."""
@@ -165,7 +190,8 @@ class Turns:
 
         A turn itself may be the reason that new facts are handed on, long before it knows how long to rest.
         """
-        due = min((place.due for reading, place in self._places.items() if reading.place < end), default=None)
+        waiting = (place.due for reading, place in self._places.items() if _has_turn(reading, place, end))
+        due = min(waiting, default=None)
         if due is None:
             return
         now = self._clock.seconds()
@@ -188,7 +214,7 @@ class Turns:
         began, end = self._clock.seconds(), self.end()
         for reading in tuple(self._places):
             place = self._places.get(reading)
-            if place is not None and place.due <= began and reading.place < end:
+            if place is not None and place.due <= began and _has_turn(reading, place, end):
                 self._read(reading, place)
                 if self._clock.seconds() - began >= self._limits.turn:
                     break
@@ -199,7 +225,42 @@ class Turns:
 
     def _read(self, reading: Reading, place: _Place) -> None:
         self._places.move_to_end(reading)
-        delivery = reading.read(self._store, self._slice_after, self._encode)
+        past = self._past
+        if past is not None:
+            # What waits is handed on before it is looked at what is gone: it may have others leave.
+            self._facts.flush()
+        if past is not None and reading.place < self._reach(past, reading, place):
+            self._look_back(past, reading, place)
+        else:
+            self._give(reading, place, reading.read(self._store, self._slice_after, self._encode))
+
+    def _reach(self, past: Past, reading: Reading, place: _Place) -> int:
+        """Up to which seq somebody is given what he asks for from elsewhere than the store."""
+        # Who is shown what comes is seldom far behind: the store has that at once.
+        if place.paced or reading.is_near(self._store, self._limits.slice_rows):
+            gone: int = self._store.gone
+            return gone
+        return past.reach(reading.terms.wanted)
+
+    def _look_back(self, past: Past, reading: Reading, place: _Place) -> None:
+        """Read what the store does not have any more, which takes a while."""
+
+        def came(excerpt: Excerpt) -> None:
+            place.asked = None
+            self._give(reading, place, reading.go_on(excerpt, self._encode))
+            self._wake(self.end())
+
+        def failed(failure: Failure) -> None:
+            if not failure.check(CancelledError):
+                _log.failure("while looking back in the timeline", failure)
+                for reader in tuple(place.readers):
+                    reader.end("it could not be read")
+
+        asked = past.after(reading).addCallback(came)
+        place.asked = None if asked.called else asked
+        asked.addErrback(failed)
+
+    def _give(self, reading: Reading, place: _Place, delivery: Delivery) -> None:
         # Who is given something may pause or leave at once: its place must already be behind that.
         readers = tuple(place.readers)
         if place.paced and reading.place >= self.end():
@@ -229,3 +290,8 @@ class Turns:
         del self._places[reading]
         if self._shared.get(reading.terms) is reading:
             del self._shared[reading.terms]
+
+
+def _has_turn(reading: Reading, place: _Place, end: int) -> bool:
+    """Whether there is something for a place to read, and nothing under way to it."""
+    return reading.place < end and place.asked is None

@@ -4,7 +4,8 @@ Waiting for facts, and following them as they come, while services go on undistu
 Everybody who watches is a place in the facts (`netsvc.journal.reading`), and new facts only wake those places
 (`netsvc.journal.turns`): what is read is always read from the store behind a place, so that what was there
 before and what comes are the same thing to a watcher, and one that is slow or pauses holds nothing but its
-place. Who falls behind what the store has is told what it has missed.
+place. Who falls behind what the store has is given that from where it is kept for longer
+(`netsvc.journal.past`), and told what it has missed where it is not.
 """
 
 from __future__ import annotations
@@ -19,11 +20,15 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from netsvc.facts import Facts, Row
-from netsvc.interfaces import IClientStore, IFactStore
+from netsvc.interfaces import IClientStore, IFactHistory, IFactStore
 from netsvc.journal.newest import Newest
+from netsvc.journal.past import Past
 from netsvc.journal.query import After, Filter, Matcher, Page
 from netsvc.journal.reading import Delivery, Gap, Reading, Terms, cost_of, json_of
 from netsvc.journal.turns import Turns, WatchLimits
+
+#: Seconds beyond its time that a wait has for what is under way to it.
+_MOMENT = 1.0
 
 
 class TooManyWatchersError(Exception):
@@ -37,11 +42,17 @@ class Found(NamedTuple):
     @ivar rows: the facts that fit.
     @ivar last: the seq up to which facts were looked at: the next wait goes on after it.
     @ivar enough: whether they are as many as were waited for.
+    @ivar more: whether there are facts that were not looked at: behind `last`, or before `before`.
+    @ivar gap: what was lost of what was asked for, or None.
+    @ivar before: where the newest come first, the seq before which to go on; else None.
     """
 
     rows: list[Row]
     last: int
     enough: bool
+    more: bool = False
+    gap: Gap | None = None
+    before: int | None = None
 
 
 class _Waiting:
@@ -62,12 +73,15 @@ class _Waiting:
         self._left = left
         self._found: list[Row] = []
         self._room = reading.terms.limit_bytes
+        self._gap: Gap | None = None
         self._until: int | None = None
         self._timer: IDelayedCall | None = None
+        self._clock: IReactorTime | None = None
 
     def expire_in(self, seconds: float, clock: IReactorTime) -> None:
         """Give up after some time, when everything that is there then has been looked at."""
         if seconds > 0:
+            self._clock = clock
             self._timer = clock.callLater(seconds, self._expire)
         else:
             self._expire()
@@ -75,12 +89,17 @@ class _Waiting:
     def take(self, delivery: Delivery) -> None:
         """See `netsvc.journal.turns.Reader`."""
         self._found += delivery.rows
+        self._gap = self._gap or delivery.gap
         self._room -= sum(map(cost_of, delivery.rows))
         terms = self.reading.terms
         missing = terms.facts - len(delivery.rows)
         if missing > 0 and self._room > 0:
             self.reading.terms = replace(terms, facts=missing, limit_bytes=self._room)
-            self._give_up_at_the_end()
+            if delivery.more and self._until is not None:
+                # There may be any number of facts to come, and the time is over.
+                self._end(enough=False)
+            else:
+                self._give_up_at_the_end()
         else:
             self._end(enough=missing <= 0)
 
@@ -89,9 +108,16 @@ class _Waiting:
         self._end(enough=False)
 
     def _expire(self) -> None:
+        overdue = self._until is not None
         self._timer = None
-        self._until = self._turns.end()
-        self._give_up_at_the_end()
+        self._until = self._until or self._turns.end()
+        if not self._turns.looks_back(self.reading):
+            self._give_up_at_the_end()
+        elif overdue:
+            self._end(enough=False)
+        elif self._clock is not None:
+            # What is under way is worth a moment, or the same question would come no farther the next time.
+            self._timer = self._clock.callLater(_MOMENT, self._expire)
 
     def _give_up_at_the_end(self) -> None:
         if self._until is not None and self.reading.place >= self._until:
@@ -99,7 +125,8 @@ class _Waiting:
 
     def _end(self, enough: bool) -> None:
         self._leave()
-        self.answer.callback(Found(self._found, self.reading.place, enough))
+        place = self.reading.place
+        self.answer.callback(Found(self._found, place, enough, place < self._turns.end(), self._gap))
 
     def _leave(self) -> None:
         if self._timer is not None:
@@ -208,6 +235,7 @@ class Watchers:
         clock: IReactorTime,
         limits: WatchLimits | None = None,
         encode: Callable[[Delivery], bytes] | None = None,
+        history: IFactHistory | None = None,
     ) -> None:
         """
         @param facts: where new facts come from.
@@ -215,16 +243,22 @@ class Watchers:
         @param clients: knows the clients' names.
         @param limits: None is the defaults.
         @param encode: makes `Delivery.encoded`; None is `json_of`.
+        @param history: has what leaves the store; None: nobody has.
         """
         self._store = store
         self._name_of = clients.name_of
         self._clock = clock
         self._limits = limits or WatchLimits()
         encode = encode or (lambda delivery: json_of(delivery, self._name_of))
-        self._turns = Turns(facts, store, clock, self._limits, encode)
+        self._past = None if history is None else Past(history, store, clients, clock)
+        self._turns = Turns(facts, store, clock, self._limits, encode, self._past)
         self._watchers: set[Following | _Waiting] = set()
         # What was seen before the places at which somebody stopped reading lately.
         self._known: OrderedDict[tuple[Filter, int], Matcher] = OrderedDict()
+
+    def allow(self, watchers: int) -> None:
+        """Let there be so many at once from now on; those who watch go on."""
+        self._limits = replace(self._limits, watchers=watchers)
 
     def __len__(self) -> int:
         """How many there are, paused ones too."""
@@ -259,22 +293,41 @@ class Watchers:
         """
         Read a part of the facts that are there.
 
+        Of what has left the store it looks at a bounded part.
+
         @return: fires with `Found`: its rows in the order of the page, `last` the seq up to which facts were
             looked at, `enough` whether they are as many as the page may have. Fails with
             `TooManyWatchersError`.
         """
         if page.order == "oldest":
-            return self.wait(wanted, page.limit, page.after, 0)
-        limits, last = self._limits, self._turns.end()
+            return self.wait(wanted, page.limit, page.after, 0).addCallback(_up_to, page.before)
+        return ensureDeferred(self._read_newest(wanted, page))
+
+    async def _read_newest(self, wanted: Filter, page: Page) -> Found:
+        limits, past, last = self._limits, self._past, self._turns.end()
+        until = last if page.before is None else min(last, page.before - 1)
         after = last if page.after == "last" else page.after
-        looking = Newest(after, last, page.limit, limits.wait_bytes, limits.slice_rows)
-
-        async def find() -> Found:
-            look = looking.after_all if wanted.looks_back else looking.before_all
-            rows = await look(self._store, self._matcher_at(wanted, after), self._clock)
-            return Found(rows, last, len(rows) == page.limit)
-
-        return ensureDeferred(find())
+        begin = after if past is None else max(after, min(past.reach(wanted), until))
+        looking = Newest(begin, until, page.limit, limits.wait_bytes, limits.slice_rows)
+        if wanted.looks_back:
+            if past is not None and begin > after:
+                matcher = await past.matcher_at(wanted, begin)
+            else:
+                matcher = self._matcher_at(wanted, begin)
+            rows, reached = await looking.after_all(self._store, matcher, self._clock, past is not None)
+        else:
+            matcher = Matcher(wanted, self._name_of)
+            rows, reached = await looking.before_all(self._store, matcher, self._clock)
+        reached = min(reached, until)
+        gap = self.gap(after) if past is None else None
+        missing, room = page.limit - len(rows), limits.wait_bytes - sum(map(cost_of, rows))
+        if past is not None and missing > 0 and room > 0 and after < reached:
+            older = await past.before(wanted, after, reached, missing, room)
+            if older is None:
+                return await self._read_newest(wanted, page)
+            rows, reached, gap = rows + older.rows, older.place, older.gap
+        more = max(after, 0 if past else self._store.gone) < reached
+        return Found(rows, last, len(rows) == page.limit, more, gap, reached + 1)
 
     def follow(
         self,
@@ -307,7 +360,7 @@ class Watchers:
 
     def gap(self, after: int) -> Gap | None:
         """
-        Whether there were facts behind a seq that are lost.
+        Whether there were facts behind a seq that the store does not have any more.
 
         @param after: the seq of a fact; with 0 there is no gap: who asks for all asks for what is there.
         """
@@ -327,8 +380,11 @@ class Watchers:
         """A place for one more watcher."""
         if len(self._watchers) >= self._limits.watchers:
             raise TooManyWatchersError(f"there are {self._limits.watchers} watchers of the timeline already")
-        seq = self._turns.end() if after == "last" else after or self._store.gone
-        return Reading(terms, seq, self._matcher_at(terms.wanted, seq))
+        if after == "last":
+            seq = self._turns.end()
+        else:
+            seq = after if self._past else after or self._store.gone
+        return Reading(terms, seq, self._matcher_at(terms.wanted, seq), self._is_primed(terms.wanted, seq))
 
     def _matcher_at(self, wanted: Filter, seq: int) -> Matcher:
         """One that has seen what comes before a place."""
@@ -340,12 +396,17 @@ class Watchers:
             matcher.prime(reversed(self._store.before(seq + 1, self._limits.context)))
         return matcher
 
+    def _is_primed(self, wanted: Filter, seq: int) -> bool:
+        """Whether what comes before a place could be looked at: it is known, or not gone."""
+        return (wanted, seq) in self._known or seq >= self._store.gone
+
     def _forget(self, watcher: Following | _Waiting) -> None:
         """A watcher is no more; somebody may go on where it was."""
         self._watchers.discard(watcher)
-        wanted, seq = watcher.reading.terms.wanted, watcher.reading.place
-        if wanted.looks_back:
-            self._known[wanted, seq] = watcher.reading.matcher()
+        reading = watcher.reading
+        wanted, seq = reading.terms.wanted, reading.place
+        if wanted.looks_back and reading.primed:
+            self._known[wanted, seq] = reading.matcher()
             self._known.move_to_end((wanted, seq))
             if len(self._known) > self._limits.remembered:
                 self._known.popitem(last=False)
@@ -353,3 +414,13 @@ class Watchers:
     def _be_patient(self, end: Callable[[], None]) -> IDelayedCall | None:
         """Call something when the patience with a paused follower is over."""
         return self._clock.callLater(self._limits.patience, end) if self._limits.patience else None
+
+
+def _up_to(found: Found, before: int | None) -> Found:
+    """What was found of facts with a lesser seq."""
+    if before is None or found.last < before - 1:
+        return found
+    rows = [row for row in found.rows if row[0] < before]
+    return found._replace(
+        rows=rows, last=max(0, before - 1), enough=found.enough and rows == found.rows, more=False
+    )

@@ -288,7 +288,8 @@ class Netsvc:
         """What somebody wants to see when the test has failed: its facts, one line each."""
         try:
             facts = self.facts()
-        except DaemonError as error:
+        except (DaemonError, ValueError) as error:
+            # Whatever it is, it is not what the test failed for.
             return str(error)
         return _lines(facts) or "nothing happened"
 

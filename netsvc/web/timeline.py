@@ -54,7 +54,8 @@ class Waiting(Leaf):
     def _send(self, request: Any, found: Found, members: dict[str, Any]) -> None:
         request.setHeader(b"Content-Type", b"application/json")
         facts = map(self._document, found.rows)
-        Pieces(request, array("facts", facts, {"last": found.last, **members}), self._clock).begin()
+        members = {"last": found.last, "more": found.more, **members}
+        Pieces(request, array("facts", facts, members), self._clock).begin()
 
     def _document(self, row: Row) -> dict[str, Any]:
         return Fact.of(row).as_json(self._view.clients.name_of)
@@ -83,22 +84,35 @@ class Facts(Waiting):
         return answer({"deleted": deleted})
 
     async def _answer(self, request: Any, wanted: Filter, page: Page, wait: float) -> None:
-        watchers = self._view.watchers
-        # Before the reading, which goes on behind what is gone.
-        gap = None if page.after == "last" else watchers.gap(page.after)
-        found = await watchers.read(wanted, page)
-        if not found.rows and wait > 0:
-            begin = found.last
-            came = await watchers.wait(wanted, 1, begin, wait)
-            found = came
-            if came.rows:
-                # Whoever comes first seldom comes alone.
-                found = await watchers.read(wanted, Page(begin, page.order, page.limit))
+        found = await self._find(wanted, page, wait)
         if not wants_lines(request):
-            self._send(request, found, {"gap": gap and gap._asdict()})
+            members: dict[str, Any] = {"gap": found.gap and found.gap._asdict()}
+            if found.before is not None:
+                members["before"] = found.before
+            self._send(request, found, members)
             return
         request.setHeader(b"Content-Type", NDJSON_TYPE)
+        request.setHeader(b"Netsvc-Last", b"%d" % found.last)
+        request.setHeader(b"Netsvc-More", b"true" if found.more else b"false")
+        if found.before is not None:
+            request.setHeader(b"Netsvc-Before", b"%d" % found.before)
         Pieces(request, self._lines(found.rows), self._clock).begin()
+
+    async def _find(self, wanted: Filter, page: Page, wait: float) -> Found:
+        watchers = self._view.watchers
+        found: Found = await watchers.read(wanted, page)
+        newest_first = page.order == "newest"
+        # Where older facts are still to be looked at, those are what is waited for.
+        if found.rows or not wait or (newest_first and found.more):
+            return found
+        came: Found = await watchers.wait(wanted, 1, found.last, wait)
+        gap = found.gap or came.gap
+        if not came.rows or page.limit == 1:
+            return came._replace(gap=gap, before=found.before)
+        # Whoever comes first seldom comes alone.
+        also: Found = await watchers.read(wanted, Page(came.last, page.order, page.limit - 1))
+        rows = also.rows + came.rows if newest_first else came.rows + also.rows
+        return also._replace(rows=rows, gap=gap or also.gap, before=found.before)
 
     def _lines(self, rows: list[Row]) -> Iterator[bytes]:
         for row in rows:

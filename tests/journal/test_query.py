@@ -91,6 +91,31 @@ def test_a_name_is_the_one_that_the_list_has_when_a_fact_is_looked_at() -> None:
     assert seqs(matcher.matching([row(3)])) == []
 
 
+@pytest.mark.parametrize(
+    ("since", "until", "fits"),
+    [
+        ("2000", None, [2, 3, 4]),
+        ("2001", "3000", []),
+        ("2000", "3000", [2]),
+        ("3000", "4000", [3]),
+        (None, "1970-01-01T00:00:00.000002Z", [1]),
+        ("4s", "1s", [1, 2, 3, 4]),
+        ("4000", "2000", []),
+    ],
+)
+def test_a_time_begins_with_its_first_moment_and_ends_before_its_last(
+    since: str | None, until: str | None, fits: list[int]
+) -> None:
+    query = {key: [value] for key, value in (("since", since), ("until", until)) if value is not None}
+    wanted = Filter.parse(query, clock=lambda: 2_000_000_000)
+    assert seqs(matching([row(1), row(2), row(3), row(4)], wanted, nobody)) == fits
+
+
+def test_what_is_sought_may_begin_before_the_time() -> None:
+    rows = numbered([(7, RECEIVED, b"GOT"), (7, RECEIVED, b" IP"), (7, RECEIVED, b"GOT IP")])
+    assert found(rows, contains=["GOT IP"], since=["2000"], until=["3000"]) == [2]
+
+
 def test_a_client_without_an_address_has_no_name() -> None:
     rows = [row(1, whence=origin(address="", port=None))]
     assert seqs(matching(rows, Filter.parse({"name": ["n"]}), lambda address: "n")) == []
@@ -127,6 +152,13 @@ def test_a_client_without_an_address_has_no_name() -> None:
         ),
         ({"contains": ["\ud800"]}, "contains='\\ud800': expected text"),
         ({"contains": ["a\r\nb" * 999]}, "contains='a\\r\\nb"),
+        (
+            {"since": ["lately"]},
+            "since='lately': expected nanoseconds since the epoch, a time such as 2026-07-01T12:30:00Z, "
+            "or how long ago, such as 90s, 15m, 2h or 3d",
+        ),
+        ({"until": [""]}, "until='': expected nanoseconds"),
+        ({"until": ["1", "2"]}, "until='2': expected one value"),
         ({"service": ["s"] * (MAX_VALUES + 1)}, f"service='s': expected at most {MAX_VALUES} values"),
     ],
 )
@@ -163,6 +195,7 @@ def test_a_page_is_the_first_hundred_unless_something_else_is_said() -> None:
     assert Page.parse({"after": ["last"], "order": ["newest"], "limit": ["10000"]}) == Page(
         "last", "newest", 10_000
     )
+    assert Page.parse({"before": ["9"]}) == Page(before=9)
     assert Page.parse({"after": ["1795177666958230"], "service": ["echo"]}).after == 1_795_177_666_958_230
 
 
@@ -179,6 +212,8 @@ def test_a_page_is_the_first_hundred_unless_something_else_is_said() -> None:
             "after='9223372036854775808': expected the seq of a fact, or last",
         ),
         ({"after": ["1", "2"]}, "after='2': expected one value"),
+        ({"before": ["last"]}, "before='last': expected the seq of a fact"),
+        ({"before": ["1", "2"]}, "before='2': expected one value"),
     ],
 )
 def test_a_bad_page_is_refused_in_one_line(query: dict[str, list[str]], line: str) -> None:

@@ -242,6 +242,20 @@ def test_a_sample_has_the_newest_and_counts_the_others() -> None:
     assert [delivery.left_out for delivery in follower.deliveries] == [1, 0]
 
 
+def test_a_flood_is_not_read_for_a_sample_of_everything() -> None:
+    rig = WatchRig(slice_rows=10)
+    follower = rig.follow(rate=3)
+    rig.emit(b"first")
+    rig.pass_time()
+    slices = rig.timeline.slices
+    rig.emit(*[b"flood"] * 10_000, b"x", b"y", b"z")
+    rig.pass_time()
+    assert rig.timeline.slices == slices
+    assert follower.data == [b"first", b"x", b"y", b"z"]
+    assert [delivery.left_out for delivery in follower.deliveries] == [0, 10_000]
+    assert follower.following.place == rig.timeline.last
+
+
 def test_a_sample_is_bounded_in_bytes_too() -> None:
     rig = WatchRig()
     rig.emit(*[b"x" * 600] * 5)

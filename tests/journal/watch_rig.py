@@ -47,8 +47,8 @@ class SlowTimeline(Timeline):
     read_seconds = 0.0
     slices = 0
 
-    def __init__(self, clock: Clock, memory: int, flush: Callable[[], None]) -> None:
-        super().__init__(memory, flush)
+    def __init__(self, clock: Clock, memory: int, flush: Callable[[], None], began: int = 0) -> None:
+        super().__init__(memory, flush, began)
         self._clock = clock
 
     def since(self, after: int, limit: int | None = None) -> list[Row]:

@@ -41,7 +41,7 @@ def test_facts_come_with_the_place_to_go_on_from(rig: Rig) -> None:
     answer = rig.ask("/api/facts?limit=2")
     assert data_of(answer) == [b"one", b"two"]
     document = answer.json()
-    assert list(document) == ["facts", "last", "gap"]
+    assert list(document) == ["facts", "last", "more", "gap"]
     assert document["last"] == document["facts"][-1]["seq"]
     assert document["gap"] is None
     rest = rig.ask(f"/api/facts?limit=2&after={document['last']}")
@@ -64,6 +64,12 @@ def test_facts_come_with_the_place_to_go_on_from(rig: Rig) -> None:
         ("name=board&limit=1", [b"one"]),
         ("name=other", []),
         ("after=last", []),
+        ("before=0", []),
+        ("order=newest&before=9999999999999999", [b"three", b"two", b"one"]),
+        # The clock of these facts is far behind.
+        ("since=1h", []),
+        ("until=1h&limit=1", [b"one"]),
+        ("since=1970-01-01T00:00:00Z&until=2200-01-01&limit=1", [b"one"]),
     ],
 )
 def test_facts_are_those_that_fit(rig: Rig, query: str, expected: list[bytes]) -> None:
@@ -78,6 +84,8 @@ def test_facts_are_those_that_fit(rig: Rig, query: str, expected: list[bytes]) -
         ("limit=0", "limit='0': expected a whole number from 1 to 10000"),
         ("limit=10001", "limit='10001'"),
         ("after=-1", "after='-1'"),
+        ("before=last", "before='last': expected the seq of a fact"),
+        ("since=once", "since='once': expected nanoseconds since the epoch, a time such as"),
         ("order=random", "order='random': expected oldest or newest"),
         ("wait=301", "wait='301': expected seconds from 0 to 300"),
         ("wait=-1", "wait='-1'"),
@@ -116,6 +124,37 @@ def test_whoever_accepts_lines_gets_one_fact_in_each(rig: Rig, accept: str, line
         assert answer.body.endswith(b"\n")
     else:
         assert answer.headers["content-type"] == "application/json"
+
+
+def test_with_lines_the_place_to_go_on_from_is_in_the_head(rig: Rig) -> None:
+    accept = "application/x-ndjson"
+    answer = rig.ask("/api/facts?limit=2", accept=accept)
+    assert answer.headers["netsvc-more"] == "true"
+    assert "netsvc-before" not in answer.headers
+    rest = rig.ask(f"/api/facts?after={answer.headers['netsvc-last']}", accept=accept)
+    assert [json.loads(line)["length"] for line in rest.body.splitlines()] == [5]
+    assert (rest.headers["netsvc-more"], rest.headers["netsvc-last"]) == ("false", str(rig.timeline.last))
+    newest = rig.ask("/api/facts?limit=1&order=newest", accept=accept)
+    assert newest.headers["netsvc-more"] == "true"
+    second = rig.ask(f"/api/facts?limit=1&order=newest&before={newest.headers['netsvc-before']}")
+    assert data_of(second) == [b"two"]
+
+
+def test_one_can_go_on_either_way(rig: Rig) -> None:
+    first = rig.ask("/api/facts?limit=1&order=newest").json()
+    assert (first["more"], first["last"]) == (True, rig.timeline.last)
+    rest = rig.ask(f"/api/facts?order=newest&before={first['before']}")
+    assert (data_of(rest), rest.json()["more"]) == ([b"two", b"one"], False)
+    middle = rig.ask(f"/api/facts?after={rest.json()['facts'][1]['seq']}&before={first['before']}")
+    assert (data_of(middle), middle.json()["more"]) == ([b"two"], False)
+
+
+def test_a_poll_for_the_newest_has_them_newest_first(rig: Rig) -> None:
+    poll = begin(rig, "/api/facts?order=newest&after=last&wait=30")
+    rig.receive(b"four")
+    rig.receive(b"five")
+    rig.clock.pump([0.01] * 30)
+    assert data_of(poll.answer()) == [b"five", b"four"]
 
 
 def test_ten_thousand_facts_come_in_slices_of_the_reactors_time() -> None:
@@ -165,7 +204,7 @@ def test_a_poll_ends_with_its_time_and_with_the_place_to_go_on_from(rig: Rig) ->
     poll = begin(rig, "/api/facts?after=last&wait=30")
     rig.clock.pump([1] * 31)
     poll.turn()
-    assert poll.answer().json() == {"facts": [], "last": rig.timeline.last, "gap": None}
+    assert poll.answer().json() == {"facts": [], "last": rig.timeline.last, "more": False, "gap": None}
 
 
 def test_what_was_lost_before_it_could_be_asked_for_is_told(rig: Rig) -> None:

@@ -36,11 +36,11 @@ def records_of(first: int, notes: Notes) -> Iterator[Record]:
             time,
             kind,
             service,
-            _text(listener),
+            as_text(listener),
             transport,
-            _text(address),
+            as_text(address),
             port,
-            _text(local),
+            as_text(local),
             connection,
             length,
             data,
@@ -61,8 +61,13 @@ def rows_from(records: Iterable[Record]) -> Iterator[Row]:
         yield (seq, time, kind, tuple(origin), length, data, reason, _detail(detail))
 
 
-def _text(text: str) -> str:
-    """A path may have bytes that are no UTF-8, as surrogates (PEP 383), which the database refuses."""
+def as_text(text: str) -> str:
+    """
+    A text as the database has it.
+
+    A path may have bytes that are no UTF-8, as surrogates (PEP 383), which the database refuses: it has
+    them as escapes.
+    """
     if text.isascii():
         return text
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -24,7 +24,9 @@ from twisted.logger import Logger
 from netsvc.facts import NOTE, Facts, Notes
 from netsvc.interfaces import IFactArchive, IJournal
 from netsvc.journal.disk.database import Database, log_bytes
+from netsvc.journal.disk.history import History
 from netsvc.journal.disk.lock import Lock
+from netsvc.journal.disk.reader import END
 from netsvc.journal.disk.retention import Retention
 from netsvc.journal.disk.schema import DiskError
 from netsvc.journal.disk.writer import Batch, Promises, Writer, size_of
@@ -37,6 +39,9 @@ _DAY = 86_400
 
 #: Promises that are kept in one turn of the reactor: a commit may settle thousands, and each is a datagram.
 _TURN_PROMISES = 128
+
+#: Losses that are remembered by their seqs, for those who read on later; of more, the oldest become one.
+_LOSSES = 64
 
 
 def recording_of(settings: Journal, facts: Facts, reactor: Any, origin: str) -> Recording | None:
@@ -57,6 +62,7 @@ class Recording:
 
     @ivar origin: what a user would change.
     @ivar path: the file.
+    @ivar history: what has been written, to be read.
     @ivar lost: see `IJournal`.
     @ivar broken: see `IJournal`.
     """
@@ -84,6 +90,11 @@ class Recording:
         self._writer: Writer | None = None
         self._ended: Deferred[None] | None = None
         self._forget: Any = None
+        self._retention = Retention(settings.age * _DAY, settings.count, settings.size)
+        self._removed = self._taken = 0
+        # The seqs of the first and the last, and how many there are.
+        self._losses: deque[tuple[int, int, int]] = deque()
+        self.history = History(self.path, reactor, self)
 
     @property
     def lag(self) -> float:
@@ -115,12 +126,11 @@ class Recording:
         except BaseException:
             self._lock.release()
             raise
-        retention = Retention(settings.age * _DAY, settings.count, settings.size)
         self._writer = Writer(
             database,
             connection,
             self,
-            retention,
+            self._retention,
             settings.commit_delay,
             settings.commit_count,
             log_bytes(settings.size),
@@ -144,6 +154,7 @@ class Recording:
 
         @return: fires when it is on disk, or cannot be.
         """
+        self.history.stop()
         if self._ended is None:
             self._ended = Deferred()
             if self._writer is None:
@@ -171,12 +182,64 @@ class Recording:
         writer, size = self._writer, size_of(notes, promises)
         if writer is None or writer.queued + size > self._settings.queue:
             self._lose(len(notes) // NOTE)
+            self._remember_loss(first, len(notes) // NOTE)
             self._settle(promises, False)
         elif writer.broken:
             writer.put(Batch(first, notes, size, ()))
             self._settle(promises, False)
         else:
             writer.put(Batch(first, notes, size, promises))
+        self._taken = first + len(notes) // NOTE - 1
+
+    # -- what others read; see `netsvc.interfaces.IFactHistory` ----------------------------------------
+
+    @property
+    def written(self) -> int:
+        """See `IFactHistory`."""
+        if self._writer is None:
+            return 0
+        waiting = self._writer.next_seq()
+        return END if waiting is None else waiting - 1
+
+    @property
+    def stalled(self) -> bool:
+        """See `IFactHistory`."""
+        return self._writer is None or self._writer.broken
+
+    @property
+    def removed(self) -> int:
+        """See `IFactHistory`."""
+        return max(self._removed, self._retention.removed)
+
+    def hurry(self) -> None:
+        """See `IFactHistory`."""
+        if self._writer is not None:
+            self._writer.hurry()
+
+    def missing(self, after: int, until: int) -> tuple[int, int, int] | None:
+        """See `IFactHistory`."""
+        found = [loss for loss in self._losses if loss[1] > after and loss[0] <= until]
+        return (found[0][0], found[-1][1], sum(count for *_, count in found)) if found else None
+
+    def _remember_loss(self, first: int, count: int) -> None:
+        losses, last = self._losses, first + count - 1
+        if losses and losses[-1][1] == self._taken:
+            # Nothing was taken in between.
+            begin, _, before = losses.pop()
+            losses.append((begin, last, before + count))
+            return
+        losses.append((first, last, count))
+        if len(losses) > _LOSSES:
+            (begin, _, one), (_, end, another) = losses.popleft(), losses.popleft()
+            losses.appendleft((begin, end, one + another))
+
+    def _begin_again(self, newest: int) -> None:
+        """A file was opened again, or a new one begun because that one is damaged or gone."""
+        writer = self._writer
+        if writer is not None and newest < writer.written:
+            self._removed = writer.written
+            self.history.forget()
+        self._facts.begin_after(newest)
 
     def _flush_facts(self) -> None:
         self._flush = None
@@ -186,7 +249,7 @@ class Recording:
 
     def opened(self, newest: int) -> None:
         """See `Told`."""
-        self._reactor.callFromThread(self._facts.begin_after, newest)
+        self._reactor.callFromThread(self._begin_again, newest)
 
     def settled(self, promises: Promises, written: bool) -> None:
         """See `Told`."""

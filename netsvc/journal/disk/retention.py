@@ -31,7 +31,11 @@ _SECOND = 1_000_000_000
 
 
 class Retention:
-    """Looks after a journal's file, in the thread that writes it; see `netsvc.journal.disk.writer.Care`."""
+    """
+    Looks after a journal's file, in the thread that writes it; see `netsvc.journal.disk.writer.Care`.
+
+    @ivar removed: the seq of the newest fact that it has let go of, 0 where there was none.
+    """
 
     def __init__(self, age: float, count: int, size: int, now: Callable[[], int] = time_ns) -> None:
         """
@@ -40,6 +44,7 @@ class Retention:
         @param size: bytes that they may take on disk, all in all; 0 is no limit.
         @param now: nanoseconds since the epoch.
         """
+        self.removed = 0
         self._age = int(age * _SECOND)
         self._count = count
         self._size = size
@@ -52,6 +57,13 @@ class Retention:
         self._there: int | None = None
         self._counted: tuple[sqlite3.Connection | None, int] = (None, 0)
         self._changed = False
+
+    @classmethod
+    def unattended(cls, age: float, count: int, size: int, now: Callable[[], int] = time_ns) -> Retention:
+        """The same for a journal that nobody writes to, which needs no room for a log and for what comes."""
+        made = cls(age, count, size, now)
+        made._room, made._free = size, 0
+        return made
 
     def after(self, connection: sqlite3.Connection, facts: int, size: int) -> bool:
         """
@@ -76,7 +88,7 @@ class Retention:
         @return: whether there may be more to do.
         @raise sqlite3.Error: it did not work.
         """
-        if self._let_go(connection, STEP_FACTS, STEP_BYTES) or self._give_back(connection, 0):
+        if self.step(connection, STEP_FACTS, STEP_BYTES):
             self._changed = True
             return True
         if self._changed:
@@ -84,6 +96,17 @@ class Retention:
             self._changed = False
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         return False
+
+    def step(self, connection: sqlite3.Connection, facts: int, size: int) -> bool:
+        """
+        Let go of some facts, or give some of what is free back.
+
+        @param facts: how many facts may leave in one go.
+        @param size: how many bytes of them.
+        @return: whether there may be more to do.
+        @raise sqlite3.Error: it did not work.
+        """
+        return self._let_go(connection, facts, size) or self._give_back(connection, 0)
 
     def _let_go(self, connection: sqlite3.Connection, most: int, most_bytes: int) -> bool:
         """@return: whether there may be more that has to leave."""
@@ -104,6 +127,8 @@ class Retention:
         oldest.close()
         if last is None:
             return False
+        # Before they leave, so that nobody who misses them is told that nothing has.
+        self.removed = max(self.removed, last)
         connection.execute("DELETE FROM fact WHERE seq <= ?", (last,))
         if self._there is not None:
             self._there -= leaving

@@ -136,5 +136,9 @@ def _number(connection: sqlite3.Connection, question: str) -> int:
     return int(connection.execute(question).fetchone()[0])
 
 
+def _sql(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text("utf-8")
+
+
 #: What this netsvc writes.
-SCHEMA = Schema(1, resources.files(__package__).joinpath("schema.sql").read_text("utf-8"))
+SCHEMA = Schema(2, _sql("schema.sql"), {1: _sql("upgrade-1.sql")})

@@ -1,4 +1,4 @@
--- The journal, version 1. One row for each fact, with the columns of `netsvc.facts` under their own names, so
+-- The journal, version 2. One row for each fact, with the columns of `netsvc.facts` under their own names, so
 -- that any tool for SQLite can read it.
 
 CREATE TABLE fact (
@@ -26,9 +26,12 @@ CREATE TABLE fact (
 
 -- What people ask by. Each entry ends with the row's seq without being told to, so that answers are in its order.
 CREATE INDEX fact_by_service ON fact (service);
-CREATE INDEX fact_by_address ON fact (address);
-CREATE INDEX fact_by_time ON fact (time);
+CREATE INDEX fact_by_peer ON fact (address, service);
+
+-- A time is found by the seq, which says it within a second; but for these facts: the clock was set back before
+-- them, or went on by more while a batch was under way.
+CREATE INDEX fact_misdated ON fact (seq) WHERE abs(seq - time / 1000) > 1000000;
 
 -- "nets": what says that this is a journal.
 PRAGMA application_id = 1852142707;
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;

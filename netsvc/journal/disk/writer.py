@@ -133,6 +133,7 @@ class Writer(threading.Thread):
 
     @ivar queued: bytes that wait, those that are being written too.
     @ivar broken: whether the last attempt to write failed; what is put now is not promised.
+    @ivar written: the seq of the last fact of those that were written.
     """
 
     def __init__(
@@ -157,6 +158,7 @@ class Writer(threading.Thread):
         super().__init__(name="netsvc journal", daemon=True)
         self.queued = 0
         self.broken = False
+        self.written = 0
         self._storage = storage
         self._connection = connection
         self._told = told
@@ -170,6 +172,7 @@ class Writer(threading.Thread):
         self._waiting = 0
         self._promised = 0
         self._stopped = False
+        self._hurried = False
         # Of the thread alone: whether the file needs more care, and what is known to be wrong with it.
         self._more = False
         self._damage: sqlite3.Error | None = None
@@ -186,6 +189,12 @@ class Writer(threading.Thread):
             if len(self._batches) == 1 or self._has_enough():
                 self._changed.notify()
 
+    def hurry(self) -> None:
+        """Write what waits at once: somebody wants to read it."""
+        with self._changed:
+            self._hurried = True
+            self._changed.notify()
+
     def stop(self) -> None:
         """Write what waits, and end."""
         with self._changed:
@@ -196,6 +205,11 @@ class Writer(threading.Thread):
         """When the oldest fact in the queue was noted, in nanoseconds since the epoch; None: it is empty."""
         with self._changed:
             return self._batches[0].notes[0] if self._batches else None
+
+    def next_seq(self) -> int | None:
+        """The seq of the first fact in the queue; None: it is empty."""
+        with self._changed:
+            return self._batches[0].first if self._batches else None
 
     def run(self) -> None:
         """The thread; see `threading.Thread`."""
@@ -230,7 +244,7 @@ class Writer(threading.Thread):
 
     def _has_enough(self) -> bool:
         # Who waits for a promise waits for the disk alone: what comes meanwhile makes the next group.
-        urgent = self._stopped or self._promised > 0
+        urgent = self._stopped or self._hurried or self._promised > 0
         return urgent or self._waiting >= self._count or self.queued >= self._size
 
     def _group(self) -> list[Batch]:
@@ -248,7 +262,9 @@ class Writer(threading.Thread):
     def _write(self, group: Sequence[Batch]) -> None:
         connection = self._opened()
         lost = _commit(connection, group)
+        self.written = group[-1].first + group[-1].facts - 1
         with self._changed:
+            self._hurried = False
             for batch in group:
                 self._batches.popleft()
                 self._promised -= bool(batch.promises)

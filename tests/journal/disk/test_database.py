@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from contextlib import closing
 from datetime import datetime
@@ -15,10 +16,14 @@ from netsvc.journal.disk.schema import SCHEMA, JournalError, Schema
 from tests.journal.disk.rig import batch, contents
 
 NOW = datetime(2026, 7, 1, 12, 30, 15, 250)
+
+#: The tables as they once were, and as they may be one day.
+FIRST = Schema(1, Path(__file__).with_name("schema-1.sql").read_text("utf-8"))
+NOW_IS = SCHEMA.version
 NEXT = Schema(
-    2,
-    SCHEMA.tables + "ALTER TABLE fact ADD COLUMN more TEXT; PRAGMA user_version = 2;",
-    {1: "ALTER TABLE fact ADD COLUMN more TEXT; UPDATE fact SET more = 'was there';"},
+    NOW_IS + 1,
+    SCHEMA.tables + f"ALTER TABLE fact ADD COLUMN more TEXT; PRAGMA user_version = {NOW_IS + 1};",
+    {NOW_IS: "ALTER TABLE fact ADD COLUMN more TEXT; UPDATE fact SET more = 'was there';"},
 )
 
 
@@ -49,7 +54,7 @@ def test_a_new_one_survives_a_loss_of_power_and_gives_space_back(path: Path) -> 
             connection.execute(f"PRAGMA {name}").fetchone()[0]
             for name in ("journal_mode", "synchronous", "auto_vacuum", "user_version")
         ]
-    assert settings == ["wal", 2, 2, 1]
+    assert settings == ["wal", 2, 2, NOW_IS]
 
 
 def test_what_is_there_is_opened_again_and_its_newest_fact_known(path: Path) -> None:
@@ -86,7 +91,9 @@ def test_another_programs_database_is_left_alone(path: Path) -> None:
 def test_a_newer_one_is_left_alone(path: Path) -> None:
     fill(path, b"one", schema=NEXT)
     before = path.read_bytes()
-    with pytest.raises(JournalError, match="its schema is version 2, a newer netsvc's; .* up to 1"):
+    with pytest.raises(
+        JournalError, match=f"its schema is version {NOW_IS + 1}, a newer netsvc's; .* up to {NOW_IS}"
+    ):
         Database(path, unexpected).open()
     assert path.read_bytes() == before
 
@@ -167,31 +174,33 @@ def test_an_older_one_is_upgraded_and_what_it_was_is_kept_beside_it(path: Path) 
     with closing(Database(path, unexpected, schema=NEXT).open()) as connection:
         rows = connection.execute("SELECT data, more FROM fact ORDER BY seq").fetchall()
     assert rows == [(b"one", "was there"), (b"two", "was there")]
-    assert pragma(path, "user_version") == 2
-    (backup,) = path.parent.glob("journal.db.version-1-*")
+    assert pragma(path, "user_version") == NOW_IS + 1
+    (backup,) = path.parent.glob(f"journal.db.version-{NOW_IS}-*")
     assert contents(backup) == [b"one", b"two"]
-    assert pragma(backup, "user_version") == 1
+    assert pragma(backup, "user_version") == NOW_IS
     assert backup.stat().st_mode & 0o777 == 0o600
 
 
 def test_an_upgrade_over_several_versions_goes_through_each(path: Path) -> None:
     fill(path, b"one")
     steps = {
-        1: "ALTER TABLE fact ADD COLUMN more TEXT;",
-        2: "UPDATE fact SET more = 'third' WHERE more IS NULL;",
+        NOW_IS: "ALTER TABLE fact ADD COLUMN more TEXT;",
+        NOW_IS + 1: "UPDATE fact SET more = 'third' WHERE more IS NULL;",
     }
-    third = Schema(3, SCHEMA.tables, steps)
+    third = Schema(NOW_IS + 2, SCHEMA.tables, steps)
     with closing(Database(path, unexpected, schema=third).open()) as connection:
         assert connection.execute("SELECT more FROM fact").fetchall() == [("third",)]
-    assert sorted(pragma(one, "user_version") for one in path.parent.glob("*version-?-*")) == [1, 2]  # type: ignore[type-var]
+    versions = {pragma(one, "user_version") for one in path.parent.glob("*version-?-*")}
+    assert versions == {NOW_IS, NOW_IS + 1}
 
 
 def test_an_upgrade_that_fails_changes_nothing(path: Path) -> None:
     fill(path, b"one")
-    wrong = Schema(2, SCHEMA.tables, {1: "ALTER TABLE fact ADD COLUMN more TEXT; UPDATE no_such SET x = 1;"})
+    sql = "ALTER TABLE fact ADD COLUMN more TEXT; UPDATE no_such SET x = 1;"
+    wrong = Schema(NOW_IS + 1, SCHEMA.tables, {NOW_IS: sql})
     with pytest.raises(JournalError, match="no such table: no_such"):
         Database(path, unexpected, schema=wrong).open()
-    assert pragma(path, "user_version") == 1
+    assert pragma(path, "user_version") == NOW_IS
     with closing(Database(path, unexpected).open()) as connection:
         assert "more" not in {row[1] for row in connection.execute("PRAGMA table_info(fact)")}
     assert contents(path) == [b"one"]
@@ -205,4 +214,21 @@ def test_where_it_cannot_be_backed_up_it_is_not_upgraded(path: Path, monkeypatch
     )
     with pytest.raises(JournalError, match="No such file"):
         Database(path, unexpected, schema=NEXT).open()
-    assert pragma(path, "user_version") == 1
+    assert pragma(path, "user_version") == NOW_IS
+
+
+def test_the_first_version_becomes_what_is_made_now(path: Path, tmp_path: Path) -> None:
+    fill(path, b"one", b"two", schema=FIRST)
+    Database(path, unexpected).open().close()
+    fresh = tmp_path / "fresh.db"
+    Database(fresh, unexpected).open().close()
+    assert contents(path) == [b"one", b"two"]
+    assert definitions(path) == definitions(fresh)
+    assert pragma(path, "user_version") == pragma(fresh, "user_version")
+
+
+def definitions(path: Path) -> set[tuple[object, ...]]:
+    """What there is in a database, as SQL without its comments."""
+    with closing(sqlite3.connect(path)) as connection:
+        found = connection.execute("SELECT type, name, sql FROM sqlite_schema").fetchall()
+    return {(kind, name, re.sub(r"--.*|\s+", "", sql)) for kind, name, sql in found}

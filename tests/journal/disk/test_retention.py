@@ -166,3 +166,27 @@ def test_one_that_cannot_give_space_back_is_not_asked_for_ever(tmp_path: Path) -
     assert rig.rest(retention(count=10)) < 20
     assert len(rig.seqs()) == 10
     rig.connection.close()
+
+
+def test_what_nobody_writes_to_needs_no_room_for_what_comes(rig: Rig) -> None:
+    rig.write(20_000, length=100)
+    (pages,) = rig.connection.execute("PRAGMA page_count").fetchone()
+    (page,) = rig.connection.execute("PRAGMA page_size").fetchone()
+    size = pages * page
+    alone = Retention.unattended(0, 0, size)
+    assert not alone.step(rig.connection, 100, 10_000)
+    assert len(rig.seqs()) == 20_000
+    # As much as that is too much where a daemon goes on to write.
+    assert retention(size=size).step(rig.connection, 100, 1_000_000)
+    assert len(rig.seqs()) == 19_900
+
+
+def test_a_step_is_as_large_as_it_may_be(rig: Rig) -> None:
+    rig.write(3000)
+    keeping = Retention.unattended(0, 500, 0)
+    assert keeping.step(rig.connection, 2000, 1 << 30)
+    assert len(rig.seqs()) == 1000
+    while keeping.step(rig.connection, 2000, 1 << 30):
+        continue
+    assert rig.seqs() == list(range(2501, 3001))
+    assert rig.connection.execute("PRAGMA freelist_count").fetchone() == (0,)
