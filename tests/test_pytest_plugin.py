@@ -8,14 +8,18 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib.metadata import entry_points
 from pathlib import Path
 from textwrap import dedent
+from threading import Thread
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from netsvc.testing.daemon import SERVICES, arguments_of
-from netsvc.testing.timeline import Fact, Service
+from netsvc.testing.timeline import Fact, Netsvc, Service
 from tests.live.daemon import PATIENCE, eventually
 
 pytestmark = pytest.mark.live
@@ -379,3 +383,29 @@ def test_a_service_with_several_ports_has_none() -> None:
     places = tuple({"listener": f"tcp://h:{port}", "address": "h", "port": port} for port in (1, 2))
     with pytest.raises(ValueError, match="echo listens on tcp://h:1, tcp://h:2: look for the right one"):
         _ = Service("echo", places, ("h", 3)).port
+
+
+def test_a_daemon_that_will_not_tell_what_happened_does_not_hide_why_a_test_failed() -> None:
+    """Such as one with as many watchers as there may be."""
+
+    class Full(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = b'{"facts":[],"last":7}' if "after=last" in self.path else b'{"error":"too many"}'
+            self.send_response(200 if b"facts" in body else 503)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Full) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        place = {"service": "web", "address": "127.0.0.1", "port": server.server_port}
+        seen = Netsvc(cast(Any, SimpleNamespace(places=[place])))
+        with pytest.raises(ValueError, match="too many"):
+            seen.facts()
+        assert seen.report() == "too many"
+        server.shutdown()
+        thread.join()

@@ -23,11 +23,13 @@ class Found:
     @ivar facts: oldest first.
     @ivar last: the seq up to which facts were looked at; whoever asks again goes on after it.
     @ivar gap: facts after the seq that was asked for have been forgotten before anybody saw them.
+    @ivar more: there are facts that have not been looked at yet; whoever asks again need not wait for any.
     """
 
     facts: list[Fact]
     last: int
     gap: bool
+    more: bool = False
 
 
 def read_found(body: bytes) -> Found:
@@ -40,7 +42,7 @@ def read_found(body: bytes) -> Found:
     facts, last = answer.get("facts"), answer.get("last")
     if not isinstance(facts, list) or not isinstance(last, int) or not all(map(_is_fact, facts)):
         raise NoAnswerError
-    return Found(facts, last, bool(answer.get("gap")))
+    return Found(facts, last, bool(answer.get("gap")), bool(answer.get("more")))
 
 
 def error_in(body: bytes) -> str | None:

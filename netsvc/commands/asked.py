@@ -1,6 +1,6 @@
 """
-Which facts somebody wants to see: the options that `tail` and `wait` have in common, as a question to the
-API.
+Which facts somebody wants to see: the options that `tail`, `wait` and `journal` have in common, as a question
+in the form in which the API takes it.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import functools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from ipaddress import ip_address
+from time import time_ns
 from typing import Any
 
 import click
@@ -19,6 +20,20 @@ from netsvc.commands.at import at_option, token
 from netsvc.commands.dialing import Command, TLSOptions, tls_options
 from netsvc.commands.outgoing import from_hex
 from netsvc.facts import KINDS
+from netsvc.journal.moments import EXPECTED, moment
+
+
+class SeqType(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.5, and 8.3 will do
+    """The type of the seq of a fact."""
+
+    name = "seq"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """See `click.ParamType`."""
+        text = str(value)
+        if not (text.isascii() and text.isdigit()) or len(text) > 19 or int(text) >= 1 << 63:
+            self.fail(f"{text!r} is not the seq of a fact", param, ctx)
+        return int(text)
 
 
 class AfterType(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.5, and 8.3 will do
@@ -38,10 +53,18 @@ class AfterType(click.ParamType):  # type: ignore[type-arg]  # generic since cli
 
 def filter_options(command: Command) -> Command:
     """
-    Decorate a click command that asks for facts with the options that say which, and which daemon's.
+    Decorate a click command that asks a daemon for facts with the options that say which, and which daemon's.
 
-    @param command: gets ``query``, a `Query`, ``in_hex``, whether bytes are shown so, and what `at_option`
-        and `tls_options` give.
+    @param command: gets what `fact_options`, `at_option` and `tls_options` give.
+    """
+    return at_option(fact_options(tls_options(command)))
+
+
+def fact_options(command: Command) -> Command:
+    """
+    Decorate a click command that shows facts with the options that say which, and how.
+
+    @param command: gets ``query``, a `Query`, ``in_hex``, whether bytes are shown so, and ``as_json``.
     """
 
     @functools.wraps(command)
@@ -51,8 +74,11 @@ def filter_options(command: Command) -> Command:
         in_hex: bool,
         peers: tuple[str, ...],
         service: tuple[str, ...],
+        listener: tuple[str, ...],
         kind: tuple[str, ...],
         connection: tuple[int, ...],
+        since: str | None,
+        until: str | None,
         **options: Any,
     ) -> Any:
         if any(not text for text in contains):
@@ -64,14 +90,25 @@ def filter_options(command: Command) -> Command:
         query = [("contains", text) for text in sought]
         query += _from(peers)
         query += [("service", name) for name in service]
+        query += [("listener", url) for url in listener]
         query += [("kind", name) for name in kind]
         query += [("connection", str(number)) for number in connection]
+        query += [(key, time) for key, time in (("since", since), ("until", until)) if time is not None]
         return command(*arguments, query=query, in_hex=in_hex, **options)
 
-    decorated: Any = tls_options(with_query)
+    decorated: Any = with_query
     for option in (
         click.option(
             "--json", "as_json", is_flag=True, help="Print each fact as a line of JSON, as the API has it."
+        ),
+        click.option(
+            "--until", metavar="TIME", callback=_moment, help="Noted before then; TIME is as with --since."
+        ),
+        click.option(
+            "--since",
+            metavar="TIME",
+            callback=_moment,
+            help="Noted then or later: 2026-07-01T12:30, or how long ago, as 90s, 15m, 2h or 3d.",
         ),
         click.option(
             "--connection",
@@ -81,6 +118,7 @@ def filter_options(command: Command) -> Command:
             help="Of this connection, by the number that facts have.",
         ),
         click.option("--kind", type=click.Choice(KINDS), multiple=True, help="Of this kind."),
+        click.option("--listener", multiple=True, metavar="URL", help="Of this listener."),
         click.option("--service", multiple=True, metavar="NAME", help="Of this service."),
         click.option(
             "--from",
@@ -100,8 +138,18 @@ def filter_options(command: Command) -> Command:
         ),
     ):
         decorated = option(decorated)
-    with_all: Command = at_option(decorated)
+    with_all: Command = decorated
     return with_all
+
+
+def _moment(context: click.Context, parameter: click.Parameter, text: str | None) -> str | None:
+    """A moment as a number of nanoseconds: by the user's clock, and in the user's local time."""
+    if text is None:
+        return None
+    try:
+        return str(moment(text, time_ns()))
+    except ValueError:
+        raise click.BadParameter(f"{text!r}: expected {EXPECTED}") from None
 
 
 def is_address(text: str) -> bool:

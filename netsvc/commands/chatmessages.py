@@ -49,6 +49,9 @@ class ChatMessages(LineStream):
         await super().send(json.dumps(message).encode("ascii"))
 
     def dataReceived(self, data: bytes) -> None:
+        if self._problem is not None:
+            # What came with a refusal is about what was said behind the name.
+            return
         try:
             message = json.loads(data)
             kind = message["type"]

@@ -47,7 +47,7 @@ def text_line(fact: Fact, in_hex: bool) -> str:
 
     @param in_hex: bytes as hexadecimal digits instead of a Python literal.
     """
-    parts = [_time(fact.get("time")), f"{_text(fact, 'kind'):8}", _text(fact, "service"), _peer(fact)]
+    parts = [local_time(fact.get("time")), f"{_text(fact, 'kind'):8}", _text(fact, "service"), _peer(fact)]
     if fact.get("connection") is not None:
         parts.append(f"#{fact['connection']}")
     if fact.get("data") is not None:
@@ -63,8 +63,12 @@ def _text(fact: Fact, key: str) -> str:
     return "" if value is None else str(value)
 
 
-def _time(value: object) -> str:
-    """Local time to the microsecond."""
+def local_time(value: object) -> str:
+    """
+    Local time to the microsecond.
+
+    @param value: nanoseconds since the epoch, a number or text; what is none comes back as text.
+    """
     try:
         nanoseconds = int(str(value))
         moment = datetime.fromtimestamp(nanoseconds // 10**9)

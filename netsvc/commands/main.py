@@ -33,6 +33,7 @@ COMMANDS: Mapping[str, str] = {
     "chat": "Join a chat room.",
     "tail": "Show the timeline as it happens.",
     "wait": "Wait until something has happened, for scripts.",
+    "journal": "Read a journal's file, and look after it.",
     "bench": "Put load on a service and measure the answers.",
     "services": "Show the installed services and their settings.",
     "certs": "Make a private authority and certificates.",

@@ -9,6 +9,7 @@ goes on where the last answer ended.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -33,7 +34,7 @@ WAIT = 25.0
 ASK_AGAIN = 1.0
 
 #: What is told where the daemon does not have all that has happened since the last fact.
-GAP = "facts may be missing here: the daemon was started again, or its timeline_memory is full"
+GAP = "facts may be missing here: neither the daemon's memory (timeline_memory) nor a journal has them"
 
 
 class Outage:
@@ -98,7 +99,7 @@ class Tail:
             if found is not None and found.facts:
                 self._show(found.facts)
                 shown += len(found.facts)
-            elif self._reactor.seconds() - asked < ASK_AGAIN:
+            elif self._reactor.seconds() - asked < ASK_AGAIN and not (found is not None and found.more):
                 # Nothing, and at once: it is down, or stops.
                 await deferLater(self._reactor, min(ASK_AGAIN, left))
             if found is not None:
@@ -115,7 +116,8 @@ class Tail:
         if found.gap:
             complain(GAP)
         # Whatever answers there: nothing is told twice.
-        return Found([fact for fact in found.facts if fact["seq"] > after], max(after, found.last), found.gap)
+        facts = [fact for fact in found.facts if fact["seq"] > after]
+        return replace(found, facts=facts, last=max(after, found.last))
 
 
 @click.command("tail")
@@ -126,10 +128,9 @@ class Tail:
 @click.option(
     "--after",
     type=AfterType(),
-    default="last",
-    show_default=True,
     metavar="SEQ",
-    help="Begin behind this fact; 0 is with the oldest that is remembered, last is from now on.",
+    help="Begin behind this fact; 0 is with the oldest that is remembered, last is from now on (the default, "
+    "but for --since).",
 )
 @click.option(
     "--last", "only_last", is_flag=True, help="Print the seq of the newest fact, for --after, and end."
@@ -143,7 +144,7 @@ def command(
     as_json: bool,
     count: int | None,
     timeout: float | None,
-    after: int | str,
+    after: int | str | None,
     only_last: bool,
 ) -> None:
     """
@@ -152,6 +153,10 @@ def command(
     It goes on when the daemon was started again; nothing that the daemon remembers is left out, and nothing
     is told twice. End with Ctrl-C.
     """
+
+    if after is None:
+        # Who asks for what was noted since a time in the past does not mean from now on.
+        after = 0 if any(key == "since" for key, _ in query) else "last"
 
     def show(facts: Sequence[Fact]) -> None:
         write_line("\n".join(json_line(fact) if as_json else text_line(fact, in_hex) for fact in facts))

@@ -84,7 +84,7 @@ class Waiting:
                 self._outage.answered()
                 self.found += found.facts
                 after = max(after, found.last)
-                came = bool(found.facts)
+                came = bool(found.facts) or found.more
             except UnreachableError as error:
                 self._outage.failed(error)
                 came = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from time import time_ns
 from typing import Any
 
 import click
@@ -49,6 +50,8 @@ def refused(*arguments: str) -> str:
         (["--from", "127.0.0.1:80"], [("peer", "127.0.0.1:80")]),
         (["--service", "echo", "--kind", "sent", "--connection", "7"],
          [("service", "echo"), ("kind", "sent"), ("connection", "7")]),
+        (["--listener", "udp://:1", "--since", "17", "--until", "1970-01-01T00:00:01Z"],
+         [("listener", "udp://:1"), ("since", "17"), ("until", "1000000000")]),
     ],
 )  # fmt: skip
 def test_options_are_a_question(arguments: list[str], query: list[tuple[str, str]]) -> None:
@@ -64,6 +67,8 @@ def test_options_are_a_question(arguments: list[str], query: list[tuple[str, str
         (["--from", "ann", "--from", "::1"], "only one kind"),
         (["--kind", "heard"], "is not one of"),
         (["--connection", "0"], "not in the range"),
+        (["--since", "yesterday"], "'yesterday': expected nanoseconds since the epoch, a time such as"),
+        (["--until", ""], "expected nanoseconds since the epoch"),
         (["--ca", "file"], "are for TLS and not for http://127.0.0.1:8080"),
     ],
 )
@@ -85,6 +90,12 @@ def test_an_address_is_told_from_a_name(text: str) -> None:
 @pytest.mark.parametrize("text", ["ann", "127.0.0.256", "a:80", "[ann]", "::1::", "box 1", "10.0.0"])
 def test_a_name_is_told_from_an_address(text: str) -> None:
     assert not is_address(text)
+
+
+def test_how_long_ago_is_by_the_clock_of_who_asks() -> None:
+    before = time_ns()
+    ((_, moment),) = asked("--since", "2h")
+    assert before <= int(moment) + 7200 * 10**9 <= time_ns()
 
 
 def test_after_is_a_seq_or_last() -> None:

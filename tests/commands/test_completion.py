@@ -62,6 +62,11 @@ def test_a_command_and_an_option_are_completed(shell: str, name: list[str], opti
         assert len(offered) <= 3
 
 
+def test_a_command_in_a_group_is_completed() -> None:
+    assert completed("bash", "journal", "pru") == ["plain,prune"]
+    assert completed("bash", "journal", "export", "netsvc.d") == ["file,netsvc.d"]
+
+
 def test_choices_and_files_are_completed() -> None:
     assert completed("bash", "talk", "--eol", "c") == ["plain,crlf"]
     for words in (["talk", "--ca"], ["send", "x", "--file"], ["listen", "--file"], ["check", "--config"]):

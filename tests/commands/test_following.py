@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -143,6 +144,20 @@ def test_a_daemon_that_answers_nothing_at_once_is_not_asked_at_once(rig: Rig) ->
     assert not rig.daemon.questions
     rig.clock.advance(ASK_AGAIN)
     assert rig.daemon.questions
+
+
+def test_where_more_is_to_be_looked_at_it_is_asked_for_at_once(rig: Rig) -> None:
+    rig.run(rig.tail.follow(5, None, None))
+    rig.daemon.answer(replace(found(last=10_005), more=True))
+    assert rig.daemon.asked()[2] == 10_005
+    rig.daemon.answer(found(last=10_005))
+    assert rig.daemon.questions == []
+
+
+def test_a_wait_that_is_not_over_looks_on_at_once(rig: Rig) -> None:
+    rig.run(rig.waiting.wait(5, 1, 10.0))
+    rig.daemon.answer(replace(found(last=10_005), more=True))
+    assert rig.daemon.asked()[2] == 10_005
 
 
 def test_a_count_ends_it(rig: Rig) -> None:

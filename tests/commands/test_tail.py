@@ -140,6 +140,39 @@ def test_facts_are_chosen_by_client_service_kind_and_connection(daemon: Daemon) 
         assert [json.loads(line) for line in lines] == expected
 
 
+def test_facts_are_chosen_by_listener_and_time(daemon: Daemon) -> None:
+    say(daemon, b"before")
+    seq = mark(daemon)
+    datagram(daemon, b"datagram")
+    say(daemon, b"stream")
+    everything = facts_after(daemon, seq)
+    middle = next(fact for fact in everything if fact["transport"] == "tcp")
+    listener = everything[0]["listener"]
+    earlier = [fact for fact in everything if int(fact["time"]) < int(middle["time"])]
+    later = [fact for fact in everything if int(fact["time"]) >= int(middle["time"])]
+    for options, expected in (
+        (
+            ["--after", seq, "--listener", listener],
+            [one for one in everything if one["listener"] == listener],
+        ),
+        (["--after", seq, "--until", middle["time"]], earlier),
+        # Without --after it begins as early as there is something to show.
+        (["--since", middle["time"]], later),
+    ):
+        assert expected
+        _, lines, _ = tailed(daemon, "--json", "--count", str(len(expected)), *options)
+        assert [json.loads(line) for line in lines] == expected
+
+
+def test_since_a_while_ago_is_from_then_on(daemon: Daemon) -> None:
+    _, port = say(daemon, b"a while ago")
+    arguments = ["--since", "1h", "--from", f"127.0.0.1:{port}", "--contains", "a while ago", "--count", "1"]
+    status, lines, errors = tailed(daemon, *arguments)
+    assert (status, len(lines), errors) == (0, 1, "")
+    status, lines, errors = tailed(daemon, "--after", "last", "--timeout", "0.2", *arguments)
+    assert (status, len(lines)) == (1, 0)
+
+
 def test_a_client_is_known_by_its_name(daemon: Daemon) -> None:
     seq = mark(daemon)
     register(daemon, "ann")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands.programs import interrupt, netsvc, started, usage
-from tests.commands.webrig import asking, datagram, directory, free_port, mark, say
+from tests.commands.webrig import asking, datagram, directory, facts_after, free_port, mark, say
 from tests.live.daemon import Daemon, eventually, running
 
 
@@ -35,6 +35,23 @@ def test_what_has_happened_is_found_at_once(daemon: Daemon) -> None:
     assert len(lines) == 1
     assert "received  echo  tcp" in lines[0]
     assert lines[0].endswith("b'known'")
+
+
+def test_what_has_happened_is_found_by_listener_and_time(daemon: Daemon) -> None:
+    seq = mark(daemon)
+    datagram(daemon, b"looked for")
+    fact = facts_after(daemon, seq)[0]
+    after = str(int(fact["time"]) + 1)
+    for options, expected in (
+        (["--listener", fact["listener"], "--since", fact["time"], "--until", after], 0),
+        (["--since", "1h", "--contains", "looked for"], 0),
+        (["--until", fact["time"]], 1),
+        (["--listener", "udp://192.0.2.1:1"], 1),
+    ):
+        status, _, _ = netsvc(
+            "wait", "--after", seq, "--timeout", "0.2", *options, environment=dict(asking(daemon))
+        )
+        assert status == expected
 
 
 def test_what_happens_is_waited_for(daemon: Daemon) -> None:
