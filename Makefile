@@ -1,6 +1,6 @@
 # What you need to type; README.md says more. Each target does all the set-up that it needs, in .venv here.
 
-.PHONY: run test lint types format fuzz bench soak etc/netsvc.toml wheel-check clean .moved
+.PHONY: run test lint types format fuzz bench soak etc/netsvc.toml man install uninstall wheel-check clean .moved
 
 VENV := .venv/bin
 # Two workers whatever the machine has, so that a run here and one elsewhere are alike. worksteal keeps most of a
@@ -33,13 +33,18 @@ format: .venv/ready-to-test
 	$(VENV)/ruff check --fix-only --quiet
 	$(VENV)/ruff format --quiet
 
-# The tests that feed made inputs to every parser and protocol, with far more of them than `make test` has.
-fuzz: .venv/ready-to-test
+# The tests that feed made inputs to every parser and protocol, with far more of them than `make test` has; then
+# exploring for so many SECONDS with each target, by the code that its inputs reach. What that finds is kept.
+SECONDS := 60
+fuzz: .venv/ready-to-fuzz
 	NETSVC_FUZZ_INPUTS=1000000 $(PYTEST) $(ARGS) tests/fuzz
+	$(VENV)/python -m tests.fuzz.guided --seconds $(SECONDS)
 
-# What shows only in time: an hour of mixed load, attacks and reloads, then a daemon that is killed while it
-# records, 200 times. ARGS='--minutes 10 --kills 20' is less of it.
+# What shows only in time or in numbers: 100,000 connections that come and go at once, an hour of mixed load and
+# attacks, then a daemon that is reloaded, restarted and killed under load, again and again.
+# ARGS='--minutes 10 --reloads 20 --restarts 20 --kills 20' is less of it.
 soak: .venv/ready-to-test
+	NETSVC_STORM=100000 $(VENV)/python -m pytest -q tests/live/test_hostile_storms.py
 	$(VENV)/python -m tests.soak $(ARGS)
 
 # What time is judged by: netsvc beside others in the same run. ARGS=--write also writes the page of the figures.
@@ -51,6 +56,26 @@ bench: .venv/ready-to-bench
 etc/netsvc.toml: .venv/ready-to-run
 	$(VENV)/python -m netsvc.annotate >$@.new
 	mv $@.new $@
+
+# The manual pages, from the commands' help and the definitions of the settings.
+man: .venv/ready-to-run
+	$(VENV)/python -m netsvc.commands.manual >etc/man/netsvc.1.new
+	mv etc/man/netsvc.1.new etc/man/netsvc.1
+	$(VENV)/python -m netsvc.manual >etc/man/netsvc.toml.5.new
+	mv etc/man/netsvc.toml.5.new etc/man/netsvc.toml.5
+
+# For the whole machine, or below DESTDIR for another one: the daemon in an environment of its own, the command,
+# the manual, the units and a configuration. docs/operating.md says what is where, and what uninstall leaves.
+PREFIX := /usr/local
+SYSCONFDIR := /etc
+UNITDIR := $(PREFIX)/lib/systemd/system
+INSTALLATION := DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' SYSCONFDIR='$(SYSCONFDIR)' UNITDIR='$(UNITDIR)' setup/installation.sh
+
+install: .venv/ready-to-run
+	@$(INSTALLATION) install
+
+uninstall:
+	@$(INSTALLATION) uninstall
 
 # Builds the wheel, installs it elsewhere and uses it there.
 wheel-check: .venv/ready-to-test
@@ -69,6 +94,11 @@ clean:
 .venv/ready-to-test: .venv/ready-to-run
 	@echo "installing what its tests need in .venv"
 	@$(PIP_INSTALL) -e '.[test]'
+	@touch $@
+
+.venv/ready-to-fuzz: .venv/ready-to-test
+	@echo "installing what inputs are explored with in .venv"
+	@$(PIP_INSTALL) -e '.[fuzz]'
 	@touch $@
 
 .venv/ready-to-bench: .venv/ready-to-test

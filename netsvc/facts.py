@@ -244,7 +244,7 @@ class Facts:
         """Hand on what waits, now."""
         if not self._pending:
             return
-        # A tuple of what the garbage collector does not track is not tracked either.
+        # A tuple of what the garbage collector does not track it looks at once, and then tracks no more.
         notes, first = tuple(self._pending), self._first
         self._pending.clear()
         count = len(notes) // NOTE

@@ -445,7 +445,32 @@ class Journal:
 
 @dataclass(frozen=True)
 class Log:
-    """``[log]``: the text log. This version has no setting here; its rate is ``limits.log_rate``."""
+    """
+    ``[log]``: the form of the log, where twistd writes it. How much of it there is, ``limits.log_rate`` and
+    ``limits.refusal_log_rate`` say.
+    """
+
+    format: str = setting(
+        "auto",
+        choices=("auto", "text", "journal", "json"),
+        reason="text is for people; journal has the severity, which journald reads, and no time, which it "
+        "has itself; json is an object for each event, for programs; auto is journal where journald "
+        "listens (JOURNAL_STREAM), else text",
+    )
+    file_size: int = setting(
+        10_000_000,
+        unit="bytes",
+        minimum=10_000,
+        reason="of the log file (twistd's --logfile, or twistd.log in the background), after which it is "
+        "renamed to .1 and a new one begun",
+    )
+    files: int = setting(
+        9,
+        unit="files",
+        minimum=1,
+        maximum=10_000,
+        reason="of the log kept beside the present one; the oldest is removed, so that a log fills no disk",
+    )
 
 
 #: The tables that belong to netsvc itself; no service can have one of these names.

@@ -14,9 +14,14 @@ openssl openssl
 curl curl
 ss iproute2
 systemd-socket-activate systemd
+man man-db
+mandoc mandoc
 chromium chromium
 strace strace
+tshark tshark
 PROGRAMS
 
 # shellcheck disable=SC2086 # one word per package
 [ -z "$missing" ] || "$(dirname "$0")/apt-install.sh" $missing || true
+
+"$(dirname "$0")/sslyze.sh"

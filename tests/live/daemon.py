@@ -43,6 +43,7 @@ class Daemon:
         *arguments: str,
         twistd: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
+        program: Sequence[str | Path] = (),
         **options: Any,
     ) -> None:
         """
@@ -50,10 +51,12 @@ class Daemon:
         @param arguments: behind ``netsvc``.
         @param twistd: before ``netsvc``, such as ``--uid``.
         @param environment: added to the present one.
+        @param program: stands before the arguments, instead of twistd and ``netsvc``.
         @param options: for Popen, such as ``preexec_fn`` for a limit.
         """
         self._ready = directory / "ready.json"
-        command = [TWISTD, "-n", "--pidfile=", *twistd, "netsvc", *arguments, "--ready", str(self._ready)]
+        begun = program or [TWISTD, "-n", "--pidfile=", *twistd, "netsvc"]
+        command = [*begun, *arguments, "--ready", str(self._ready)]
         self.process = subprocess.Popen(
             command,
             cwd=directory,
