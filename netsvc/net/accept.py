@@ -31,6 +31,9 @@ from netsvc.net.rarelog import RareLog
 #: Connections accepted in one turn of the reactor, so that a storm of them cannot keep those inside waiting.
 _PER_TURN = 64
 
+#: Connections that may wait to be accepted; what Linux allows unless it is told otherwise (listen(2)).
+_DEEPEST_BACKLOG = 4096
+
 #: Seconds without accepting when the system cannot give what it takes; a readable socket would spin the loop.
 _REST = 1.0
 
@@ -68,6 +71,9 @@ class UNIXServer(Server):
     def logPrefix(self) -> str:
         """How the reactor's log names it: not by the client's path, which may be any bytes."""
         return "netsvc"
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """Nothing is held back on such a socket; Twisted's would fail, and log it, when HTTP asks for it."""
 
     def getHost(self) -> address.UNIXAddress:
         """The socket's path."""
@@ -179,6 +185,16 @@ class AcceptPort(BasePort):
                     return
             else:
                 self._accepted(connection, peer)
+
+    def take_in(self) -> None:
+        """Accept all who wait, now."""
+        for _ in range(_DEEPEST_BACKLOG // _PER_TURN):
+            self.doRead()
+
+    def end(self) -> None:
+        """Close the socket now; `stopListening` has nothing left to do then."""
+        self._reactor.removeReader(self)
+        self.connectionLost(Failure(main.CONNECTION_DONE))
 
     def logPrefix(self) -> str:
         """How the reactor's log names it."""

@@ -3,6 +3,9 @@ May this peer come in? Pure: it is told who asks and what the time is, and keeps
 
 A connection is counted twice: as a socket, as soon as it is accepted, and for the client's address, which is
 known only later where a proxy stands in between.
+
+When a listener's limits change, a new `Admission` goes on counting where the former one is. Each connection
+leaves by the one that it came by, whose limits say whether it was counted.
 """
 
 from __future__ import annotations
@@ -13,12 +16,19 @@ from collections.abc import Callable
 from netsvc.net.addresses import NetworkKey, network_key, parse
 from netsvc.settings import Limits
 
+#: Bytes that services may write, all in all, to those clients of one listener that do not read: a few such
+#: clients may have as much as each may, and a thousand of them may not.
+SHARED_BUDGET = 64 * 1024 * 1024
+
 
 class TokenBuckets:
     """
     A rate for each of many keys: `rate` a second, one second's worth (at least one) at once.
 
     The keys unused for longest are forgotten first; a forgotten key begins with a full bucket.
+
+    @ivar rate: tokens per second.
+    @ivar most: keys to remember.
     """
 
     def __init__(self, rate: float, most: int, seconds: Callable[[], float]) -> None:
@@ -27,9 +37,9 @@ class TokenBuckets:
         @param most: keys to remember.
         @param seconds: the time; set back, it gives no tokens for a while and takes none away.
         """
-        self._rate = rate
+        self.rate = rate
+        self.most = most
         self._depth = max(1.0, rate)
-        self._most = most
         self._seconds = seconds
         self._buckets: OrderedDict[NetworkKey, tuple[float, float]] = OrderedDict()
 
@@ -37,12 +47,21 @@ class TokenBuckets:
         """Take one token; False where there is none left."""
         now = self._seconds()
         tokens, then = self._buckets.pop(key, (self._depth, now))
-        tokens = min(self._depth, tokens + max(0.0, now - then) * self._rate)
+        tokens = min(self._depth, tokens + max(0.0, now - then) * self.rate)
         taken = tokens >= 1.0
         self._buckets[key] = (tokens - 1.0 if taken else tokens, now)
-        if len(self._buckets) > self._most:
+        if len(self._buckets) > self.most:
             self._buckets.popitem(last=False)
         return taken
+
+
+class _Inside:
+    """Who is in, whatever the limits are."""
+
+    def __init__(self) -> None:
+        self.sockets = 0
+        self.stalled = 0
+        self.per_address: dict[NetworkKey, int] = {}
 
 
 class Admission:
@@ -58,20 +77,41 @@ class Admission:
         @param seconds: the time.
         """
         self._limits = limits
-        self._sockets = 0
-        self._per_address: dict[NetworkKey, int] = {}
+        self._inside = _Inside()
         self._new = TokenBuckets(limits.new_per_second, limits.tracked_peers, seconds)
+
+    def follow(self, former: Admission) -> None:
+        """
+        Take over from another one: who is in is counted here too from now on.
+
+        @param former: it may still let in, and lets go, those who came by it.
+        """
+        self._inside = former._inside
+        if (former._new.rate, former._new.most) == (self._new.rate, self._new.most):
+            self._new = former._new
 
     def open_socket(self) -> str | None:
         """Count a socket in; call `close_socket` when it is gone, if this said yes."""
-        if self._sockets >= self._limits.max_connections:
+        if self._inside.sockets >= self._limits.max_connections:
             return "max_connections"
-        self._sockets += 1
+        self._inside.sockets += 1
         return None
 
     def close_socket(self) -> None:
         """A socket that was counted is gone."""
-        self._sockets -= 1
+        self._inside.sockets -= 1
+
+    def stall(self) -> None:
+        """A client does not read any more; call `flow` when it does again, or is gone."""
+        self._inside.stalled += 1
+
+    def flow(self) -> None:
+        """A client that did not read does, or is gone."""
+        self._inside.stalled -= 1
+
+    def write_budget(self) -> int:
+        """Bytes that a service may write to one client while it does not read: fewer, if many do not."""
+        return min(self._limits.write_budget, SHARED_BUDGET // max(1, self._inside.stalled))
 
     def enter(self, host: str | None) -> str | None:
         """
@@ -90,11 +130,12 @@ class Admission:
         if address in limits.trusted:
             return None
         key = network_key(host, 32, 64)
-        if self._per_address.get(key, 0) >= limits.per_address:
+        inside = self._inside.per_address
+        if inside.get(key, 0) >= limits.per_address:
             return "per_address"
         if not self._new.take(key):
             return "new_per_second"
-        self._per_address[key] = self._per_address.get(key, 0) + 1
+        inside[key] = inside.get(key, 0) + 1
         return None
 
     def leave(self, host: str | None) -> None:
@@ -104,8 +145,9 @@ class Admission:
             # Never counted: taking it away would take it from others of its network.
             return
         key = network_key(host, 32, 64)
-        count = self._per_address[key] - 1
+        inside = self._inside.per_address
+        count = inside[key] - 1
         if count:
-            self._per_address[key] = count
+            inside[key] = count
         else:
-            del self._per_address[key]
+            del inside[key]

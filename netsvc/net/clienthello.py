@@ -1,17 +1,28 @@
 """
-The server name in a TLS ClientHello.
+The server name and the groups in a TLS ClientHello.
 
-Python's `ssl` would tell it through a callback, but for a name that is not ASCII, which any client may send,
-it prints a traceback on standard error and ends the handshake. So the name is read from the bytes; OpenSSL
-remains the judge of whether they are a proper ClientHello.
+Python's `ssl` would tell the name through a callback, but for one that is not ASCII, which any client may
+send, it prints a traceback on standard error and ends the handshake; the groups it does not tell. So both are
+read from the bytes; OpenSSL remains the judge of whether they are a proper ClientHello.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 _HANDSHAKE = 22
 _CLIENT_HELLO = 1
 _SERVER_NAME = 0
+_SUPPORTED_GROUPS = 10
+_KEY_SHARE = 51
 _HOST_NAME = 0
+
+#: A list with nothing in it, for an extension that is missing.
+_EMPTY = b"\0\0"
+
+#: Bytes before a record's own, and the most that a record of a handshake may have (RFC 8446 section 5.1).
+_RECORD_HEADER = 5
+_RECORD = 16_384
 
 
 class _ShortError(Exception):
@@ -57,6 +68,42 @@ def server_name(stream: bytes) -> str | None:
     except _ShortError:
         return None
     return name.decode("ascii", "backslashreplace") or None
+
+
+def offered_groups(record: bytes) -> Iterator[int]:
+    """
+    Find the groups that a client can use for the key exchange (RFC 8446 section 4.2.7).
+
+    @param record: the first that it sent.
+    @return: their numbers, those before all others for which it sent its share already; none where this is
+        no ClientHello that is whole in one record.
+    """
+    try:
+        hello = _hello(record)
+        shares = _Fields(_Fields(_extension(hello, _KEY_SHARE) or _EMPTY).vector(2))
+        while shares:
+            yield shares.number(2)
+            shares.vector(2)
+        groups = _Fields(_Fields(_extension(hello, _SUPPORTED_GROUPS) or _EMPTY).vector(2))
+        while groups:
+            yield groups.number(2)
+    except _ShortError:
+        return
+
+
+def lacks_its_end(stream: bytes | bytearray) -> bool:
+    """
+    Whether a client's first record has only come in part.
+
+    @param stream: all that the client sent.
+    @return: False also for bytes that are no record of a handshake.
+    """
+    if stream[:1] not in (b"", b"\x16"):
+        return False
+    if len(stream) < _RECORD_HEADER:
+        return True
+    size = int.from_bytes(stream[3:_RECORD_HEADER], "big")
+    return size <= _RECORD and len(stream) < _RECORD_HEADER + size
 
 
 def _hello(stream: bytes) -> bytes:

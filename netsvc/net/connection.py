@@ -133,6 +133,7 @@ class Connection:
         if self._stalled or self._ending:
             return
         self._stalled = True
+        self._listening.admission.stall()
         self._transport.pauseProducing()
         if self._producer is not None:
             self._producer.pauseProducing()
@@ -142,7 +143,7 @@ class Connection:
         """The transport's buffer is empty again."""
         if not self._stalled or self._ending:
             return
-        self._stalled = False
+        self._end_stall()
         self._overrun = 0
         self._unwatch()
         self._read_again()
@@ -157,7 +158,7 @@ class Connection:
         @return: whether the budget for that is used up; the connection has been aborted then.
         """
         self._overrun += size
-        if self._overrun <= self._listening.limits.write_budget:
+        if self._overrun <= self._listening.admission.write_budget():
             return False
         self._abort("write_budget")
         return True
@@ -199,6 +200,11 @@ class Connection:
         if isinstance(producer, PulledProducer):
             producer.pauseProducing()
         self._close_if_done()
+
+    def _end_stall(self) -> None:
+        if self._stalled:
+            self._stalled = False
+            self._listening.admission.flow()
 
     def _read_again(self) -> None:
         if self._transport is not None and not (
@@ -292,7 +298,7 @@ class Connection:
             return
         self._unwatch()
         self._write_closed = True
-        self._stalled = False
+        self._end_stall()
         if self._ending:
             self._linger()
         elif self._read_ended:
@@ -303,6 +309,7 @@ class Connection:
     def let_go(self) -> None:
         """The transport is gone."""
         self._ending = True
+        self._end_stall()
         self._cancel_timer()
         self._unwatch()
         self._transport = None

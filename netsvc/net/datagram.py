@@ -46,6 +46,7 @@ from netsvc.net.outbox import Outbox
 from netsvc.net.pktinfo import ANCILLARY_SIZE, AskedAddresses, Place, asked_addresses
 from netsvc.net.rarelog import RareLog
 from netsvc.net.replies import OwnAddresses, Peer, PeerAddress, Replies
+from netsvc.net.socketoptions import SocketOptions, receive_no_more
 from netsvc.net.source import FORMS, address_and_port, path_of, screen_of
 from netsvc.settings import Limits
 
@@ -77,7 +78,7 @@ _SEND_ERRORS = {
 
 
 @implementer(IListeningPort, IReadDescriptor, IMulticastTransport, ISystemHandle, IArrivalDatagramTransport)
-class DatagramPort(MulticastMixin, BasePort):
+class DatagramPort(SocketOptions, MulticastMixin, BasePort):
     """
     A datagram socket with a service behind it.
 
@@ -281,20 +282,6 @@ class DatagramPort(MulticastMixin, BasePort):
         self.socket.connect((host, port))
         self._connected = (fold(host), port)
 
-    def setBroadcastAllowed(self, enabled: bool) -> None:
-        """Have the system let datagrams to broadcast addresses pass; what `write` allows stays the same."""
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, int(enabled))
-
-    def getBroadcastAllowed(self) -> bool:
-        """What `setBroadcastAllowed` was last given."""
-        return bool(self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST))
-
-    # ISystemHandle
-
-    def getHandle(self) -> socket.socket:
-        """The socket."""
-        return self.socket
-
     # IArrivalDatagramTransport
 
     def arrival_of(self, addr: PeerAddress) -> Arrival:
@@ -305,6 +292,25 @@ class DatagramPort(MulticastMixin, BasePort):
         return Arrival(self._source[2], address, port, place.address, place.port)
 
     # For the listener
+
+    def take_in(self) -> None:
+        """Receive what waits, now, and close; `stopListening` has nothing left to do then."""
+        receive_no_more(self.socket)
+        for _ in range(_TURN_DATAGRAMS):
+            self.doRead()
+        self.stopReading()  # type: ignore[no-untyped-call]
+        self._close()
+
+    def change(self, protocol: AbstractDatagramProtocol, limits: Limits) -> None:
+        """
+        Hand what comes from now on to another protocol, under other limits; peers keep their accounts.
+
+        @param protocol: it is connected to this port. That before is not stopped here.
+        """
+        self.protocol = protocol
+        self._capture = capture_of(protocol, self._facts)
+        self._screen = screen = None if self.addressFamily == socket.AF_UNIX else screen_of(limits)
+        self._replies.change(limits, lambda address: screen and screen(address[0]), self._clock())
 
     def check_drops(self) -> None:
         """Note how many datagrams the system has dropped since the last look; to be called once a second."""

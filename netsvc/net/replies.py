@@ -16,11 +16,12 @@ The accounts are kept in one table with a bound, out of which the longest unhear
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 from weakref import WeakValueDictionary
 
 from netsvc.net.addresses import NetworkKey, network_key, parse
+from netsvc.net.here import is_here
 from netsvc.settings import Limits
 
 #: The source of a datagram as a service sees it: (address, port), or the path of a UNIX socket.
@@ -54,10 +55,10 @@ class OwnAddresses:
     @ivar version: changes whenever the addresses do, so that what was concluded from them can be remembered.
     """
 
-    def __init__(self, local: Iterable[str] = ()) -> None:
-        """@param local: addresses of this machine, as far as known; loopback is known."""
+    def __init__(self, local: Callable[[str], bool] = is_here) -> None:
+        """@param local: tells whether an address is this machine's."""
         self.version = 0
-        self._local = frozenset(local)
+        self._is_local = local
         self._listening: Counter[tuple[str, int]] = Counter()
 
     def add(self, host: str, port: int) -> None:
@@ -88,7 +89,7 @@ class OwnAddresses:
             return True
         version = 6 if ":" in address else 4
         every = ("::", port) in self._listening or (version == 4 and ("0.0.0.0", port) in self._listening)
-        return every and (address == local_address or address in self._local or _is_loopback(address))
+        return every and (address == local_address or _is_loopback(address) or self._is_local(address))
 
 
 class _NetworkRate:
@@ -192,11 +193,7 @@ class Replies:
         @param own: where this daemon receives datagrams.
         """
         self._own = OwnAddresses() if own is None else own
-        self._factor = limits.reply_factor
-        self._rate = limits.replies_per_second
-        self._loop_limit = limits.loop_limit
-        self._most = limits.tracked_peers
-        self._trusted = limits.trusted
+        self._take(limits)
         self._peers: OrderedDict[PeerAddress, Peer] = OrderedDict()
         # A network's budget lives as long as one of its peers is in the table, which bounds both.
         self._networks: WeakValueDictionary[NetworkKey, _NetworkRate] = WeakValueDictionary()
@@ -206,6 +203,28 @@ class Replies:
 
     def __len__(self) -> int:
         return len(self._peers)
+
+    def change(self, limits: Limits, refused: Callable[[PeerAddress], object], now: float) -> None:
+        """
+        Go on under other limits; what came and went stays in the accounts.
+
+        @param refused: tells of a source whether it is not heard any more; its account is closed.
+        """
+        self._take(limits)
+        for address, peer in tuple(self._peers.items()):
+            if refused(address):
+                del self._peers[address]
+            else:
+                peer.network = self._network_of(address, now)
+        while len(self._peers) > self._most:
+            self._peers.popitem(last=False)
+
+    def _take(self, limits: Limits) -> None:
+        self._factor = limits.reply_factor
+        self._rate = limits.replies_per_second
+        self._loop_limit = limits.loop_limit
+        self._most = limits.tracked_peers
+        self._trusted = limits.trusted
 
     def heard(self, address: PeerAddress, local_address: str, now: float) -> Peer:
         """

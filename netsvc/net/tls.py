@@ -15,15 +15,17 @@ import os
 import re
 import ssl
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from hashlib import sha256
 from time import time
 from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
 
 from netsvc.interfaces import TLSArrival
-from netsvc.net.clienthello import server_name
+from netsvc.net.clienthello import lacks_its_end, server_name
+from netsvc.net.groups import context_for, for_each_group
 from netsvc.settings import TLS, SettingError
 
 if TYPE_CHECKING:
@@ -51,14 +53,25 @@ def server_context(tls: TLS, now: Callable[[], float] = time) -> ssl.SSLContext:
     """
     Read certificates and keys, once for many sessions.
 
-    A certificate outside its time is served all the same, since that may be what is tested, and logged.
+    A certificate outside its time, or one that is not for servers, is served all the same, since that may be
+    what is tested, and logged.
 
     @param tls: the settings; without `key` the key is in the certificate's file. DH parameters in that file
         are used, and without them DHE suites are not.
     @param now: gives seconds since the epoch.
     @raise SettingError: a file is missing, unreadable or not what it should be, or the ciphers select none.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    if tls.client_ca:
+        # In TLS 1.2 a context's groups are also the curves of clients' certificates: one is too few.
+        context = _context(ssl.SSLContext, tls)
+    else:
+        context = for_each_group(lambda kind: _context(kind, tls))
+    _warn_of_what_clients_refuse(tls.certificate, now())
+    return context
+
+
+def _context(kind: type[ssl.SSLContext], tls: TLS) -> ssl.SSLContext:
+    context = kind(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
     # Before the certificate, because the ciphers' @SECLEVEL decides which keys are too short.
@@ -68,13 +81,36 @@ def server_context(tls: TLS, now: Callable[[], float] = time) -> ssl.SSLContext:
         raise SettingError(
             f"ciphers {tls.ciphers!r}: they select no suite; expected OpenSSL's names of TLS 1.2 suites"
         ) from None
-    _load_certificate(context, tls, now())
+    _load_certificate(context, tls)
     if tls.client_ca:
         _load_client_ca(context, tls.client_ca)
     return context
 
 
-def _load_certificate(context: ssl.SSLContext, tls: TLS, now: float) -> None:
+def content_of(tls: TLS) -> bytes:
+    """
+    What is in the files that settings name, as a digest: it changes when a certificate is renewed.
+
+    A file that cannot be read has its say too; `server_context` says what is wrong with it.
+    """
+    return digest_of(path for path in (tls.certificate, tls.key, tls.client_ca) if path)
+
+
+def digest_of(paths: Iterable[str]) -> bytes:
+    """What is in some files, as a digest; also of those that are not there, or are no regular files."""
+    digest = sha256()
+    for path in paths:
+        digest.update(repr(path).encode())
+        try:
+            if stat.S_ISREG(os.stat(path).st_mode):
+                with open(path, "rb") as file:
+                    digest.update(sha256(file.read()).digest())
+        except (OSError, ValueError) as error:
+            digest.update(str(error).encode("utf-8", "backslashreplace"))
+    return digest.digest()
+
+
+def _load_certificate(context: ssl.SSLContext, tls: TLS) -> None:
     if not tls.certificate:
         raise SettingError(f"certificate: none is given; expected {_CERTIFICATE}")
     pem = _pem("certificate", tls.certificate, b"CERTIFICATE-----", _CERTIFICATE)
@@ -101,7 +137,6 @@ def _load_certificate(context: ssl.SSLContext, tls: TLS, now: float) -> None:
         ) from None
     except OSError as error:
         raise SettingError(f"certificate {tls.certificate!r}, {key}: {error.strerror or error}") from None
-    _warn_of_its_time(tls.certificate, pem, now)
 
 
 def _load_client_ca(context: ssl.SSLContext, path: str) -> None:
@@ -142,16 +177,24 @@ def _refuse_password() -> str:
     raise _PasswordWantedError
 
 
-def _warn_of_its_time(path: str, pem: bytes, now: float) -> None:
+def _warn_of_what_clients_refuse(path: str, now: float) -> None:
+    pem = _pem("certificate", path, b"CERTIFICATE-----", _CERTIFICATE)
     # Imported here because it takes long, and most daemons serve no TLS.
-    from cryptography.x509 import load_pem_x509_certificate
+    from cryptography.x509 import ExtendedKeyUsage, load_pem_x509_certificate
+    from cryptography.x509.oid import ExtendedKeyUsageOID
 
     try:
         certificate = load_pem_x509_certificate(pem)
         begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+        extensions = [one.value for one in certificate.extensions]
+        usages = {usage for one in extensions if isinstance(one, ExtendedKeyUsage) for usage in one}
     except ValueError as error:
-        _log.warn("certificate {path}: its dates cannot be read: {error}", path=repr(path), error=str(error))
+        _log.warn("certificate {path}: it cannot be looked at: {error}", path=repr(path), error=str(error))
         return
+    if usages and usages.isdisjoint(
+        {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
+    ):
+        _log.warn("certificate {path} is not for servers: clients will refuse it", path=repr(path))
     if not begins <= datetime.fromtimestamp(now, UTC) <= ends:
         _log.warn(
             "certificate {path} is valid from {begins} to {ends}, not now: clients will refuse it",
@@ -193,9 +236,12 @@ class TLSSession:
         "_sealed",
         "_server_name",
         "_tls",
+        "_unserved",
         "ended",
         "handshaken",
     )
+
+    _tls: ssl.SSLObject
 
     def __init__(self, context: ssl.SSLContext) -> None:
         """
@@ -203,7 +249,8 @@ class TLSSession:
         """
         self._bio_in = ssl.MemoryBIO()
         self._bio_out = ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._bio_in, self._bio_out, server_side=True)
+        # Until the client's first record is whole, and with it known which of its contexts serves it.
+        self._unserved: ssl.SSLContext | None = context
         self._sealed: list[bytes] = []
         self._hello: bytearray | None = bytearray()
         self._server_name: str | None = None
@@ -313,6 +360,10 @@ class TLSSession:
         """Decrypt what is there. A record is read whole, so that an empty buffer means nothing is left."""
         if self.ended:
             return
+        if self._unserved is not None:
+            ciphertext = self._begin(self._unserved, ciphertext)
+            if not ciphertext:
+                return
         bio, tls = self._bio_in, self._tls
         bio.write(ciphertext)
         try:
@@ -332,6 +383,17 @@ class TLSSession:
             if not self.handshaken:
                 raise
             self.ended = True
+
+    def _begin(self, context: ssl.SSLContext, ciphertext: bytes) -> bytes:
+        """Once the first record is whole, or is none: make the session, and give all that has come."""
+        assert self._hello is not None
+        self._hello += ciphertext
+        if lacks_its_end(self._hello):
+            return b""
+        came, self._hello = bytes(self._hello), bytearray()
+        self._unserved = None
+        self._tls = context_for(context, came).wrap_bio(self._bio_in, self._bio_out, server_side=True)
+        return came
 
     def _shake_hands(self, ciphertext: bytes) -> None:
         if self._hello is not None and len(self._hello) < _MAX_HELLO:

@@ -9,6 +9,7 @@ import select
 import socket
 import ssl
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -186,6 +187,44 @@ def test_clients_that_trickle_a_head_are_closed_while_others_are_served(tmp_path
         eventually(lambda: len(get(daemon, "/api/connections")[1]["connections"]) == 1)
 
 
+def test_connections_of_the_page_have_their_limits(tmp_path: Path) -> None:
+    asked = b"GET /api/facts?service=web HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with (
+        running(tmp_path, "--web", "0", "--echo", "0", "--set", "web.max_connections=2") as daemon,
+        daemon.connect("web") as first,
+        daemon.connect("web") as second,
+        daemon.connect("web") as third,
+    ):
+        for sock in (first, second):
+            sock.sendall(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert sock.recv(1000).startswith(b"HTTP/1.1 200 ")
+        with pytest.raises(ConnectionResetError):
+            third.recv(1000)
+        # Who is inside is served, other services are not in its way, and it is a fact.
+        echo(daemon, b"x")
+        second.sendall(asked.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        assert b'"reason":"max_connections"' in read_all(second)
+
+
+def test_one_client_that_asks_for_a_thousand_things_at_once_is_answered_and_holds_nobody_up(
+    daemon: Daemon,
+) -> None:
+    with daemon.connect("web") as sock:
+        asked = threading.Thread(
+            target=sock.sendall, args=(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n" * 1000,)
+        )
+        asked.start()
+        answered = 0
+        with sock.makefile("rb") as answers:
+            for line in answers:
+                answered += line.startswith(b"HTTP/1.1 200 ")
+                if line.startswith(b"HTTP/1.1 ") and answered % 100 == 0:
+                    echo(daemon, b"meanwhile")
+                if answered == 1000:
+                    break
+        asked.join()
+
+
 def pour(sock: socket.socket, deadline: float) -> None:
     """Send chunks of a body without end."""
     while time.monotonic() < deadline:
@@ -296,6 +335,9 @@ def test_over_a_unix_socket_too(tmp_path: Path) -> None:
         ),
         (["--set", "web.max_body=-1"], "--set web.max_body: expected a whole number of bytes from 0"),
         (["--set", "web.hots=a"], "--set web.hots: no such setting; did you mean hosts?"),
+        (["--set", "web.hosts=a.example:80"], "web.hosts 'a.example:80': expected a name or an address"),
+        (["--set", "web.origins=a.example"], "service web: origin 'a.example': expected such as https://"),
+        (["--echo", "ws://127.0.0.1:0/?origin=a.example"], "origin 'a.example': expected such as https://"),
     ],
 )
 def test_a_setting_that_cannot_be_is_one_line(tmp_path: Path, arguments: list[str], message: str) -> None:

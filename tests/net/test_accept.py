@@ -376,3 +376,19 @@ def test_a_port_that_never_started_closes_its_socket(tmp_path: Path) -> None:
     assert rig.port.stopListening().called
     assert rig.port.fileno() == -1
     assert len(os.listdir("/proc/self/fd")) == before - 1
+
+
+@pytest_twisted.ensureDeferred  # type: ignore[untyped-decorator]
+async def test_all_who_wait_are_taken_in_and_then_it_ends_at_once(tmp_path: Path, running: Any) -> None:
+    factory = Echoes()
+    rig = Rig(running, listening("tcp4", tmp_path), factory)
+    clients = [rig.client() for _ in range(100)]
+    rig.port.take_in()
+    rig.port.end()
+    assert len(factory.built) == 100
+    assert (rig.port.fileno(), factory.running) == (-1, 0)
+    for client in clients:
+        client.send(b"x")
+        assert await rig.answer(client, 1) == b"x"
+    await rig.end(factory)
+    assert factory.running == 0

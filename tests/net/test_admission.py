@@ -224,7 +224,7 @@ class _Comings(RuleBasedStateMachine):
     def teardown(self) -> None:
         for host in self.inside:
             self.admission.leave(host)
-        assert self.admission._per_address == {}
+        assert self.admission._inside.per_address == {}
 
     def _counted(self) -> Counter[object]:
         exempt = ("127.0.0.1", "::1", "2001:db8::1")

@@ -240,7 +240,7 @@ def test_the_local_address_that_was_asked_last_decides() -> None:
 
 
 def test_own_addresses_understand_wildcards() -> None:
-    own = OwnAddresses(local=["192.0.2.5"])
+    own = OwnAddresses(local={"192.0.2.5"}.__contains__)
     own.add("0.0.0.0", 5000)
     for address in ("127.0.0.1", "127.0.1.1", HERE, "192.0.2.5"):
         assert own.covers(address, 5000, HERE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from typing import cast
 
 import pytest
 from hypothesis import given
@@ -75,15 +76,17 @@ def test_other_openings_are_refused_with_a_reason(serving: ssl.SSLContext, data:
     assert not session.handshaken
 
 
-def test_reason_without_a_name_is_told_in_openssls_words(serving: ssl.SSLContext) -> None:
+def test_reason_without_a_name_is_told_in_openssls_words() -> None:
     class Unnamed:
-        """An SSLObject whose OpenSSL is newer than Python's list of reasons."""
+        """A context whose OpenSSL is newer than Python's list of reasons."""
+
+        def wrap_bio(self, *ignored: object, **options: object) -> Unnamed:
+            return self
 
         def do_handshake(self) -> None:
             raise ssl.SSLError(1, "[SSL] internal error (_ssl.c:1006)")
 
-    session = TLSSession(serving)
-    session._tls = Unnamed()  # type: ignore[assignment]
+    session = TLSSession(cast(ssl.SSLContext, Unnamed()))
     with pytest.raises(TLSFailure, match=r"\Ainternal error\Z"):
         session.receive(b"x")
 

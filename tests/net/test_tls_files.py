@@ -17,7 +17,7 @@ from cryptography.x509.oid import NameOID
 
 from twisted.logger import capturedLogs
 
-from netsvc.net.tls import TLSFailure, TLSSession, server_context
+from netsvc.net.tls import TLSFailure, TLSSession, content_of, server_context
 from netsvc.settings import TLS, SettingError
 from tests.certificates import Certificates
 
@@ -198,3 +198,27 @@ def _rsa_certificate_and_key() -> bytes:
         .public_bytes(Encoding.PEM)
     )
     return certificate + key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def test_what_is_in_the_files_changes_when_one_is_renewed(certificates: Certificates, tmp_path: Path) -> None:
+    paths = [tmp_path / name for name in ("server.pem", "server.key", "ca.pem")]
+    sources = (certificates.server_certificate, certificates.server_key, certificates.ca)
+    for path, source in zip(paths, sources, strict=True):
+        path.write_bytes(source.read_bytes())
+    tls = TLS(*map(str, paths))
+    first = content_of(tls)
+    assert content_of(tls) == first
+    seen = {first}
+    for path in paths:
+        path.write_bytes(path.read_bytes() + b"\n")
+        seen.add(content_of(tls))
+        path.unlink()
+        seen.add(content_of(tls))
+        path.mkdir()
+        seen.add(content_of(tls))
+    assert len(seen) == 10
+
+
+def test_what_is_in_files_that_cannot_be_read_can_be_asked_all_the_same() -> None:
+    assert content_of(TLS("/missing", "a\0b", "\udcff")) != content_of(TLS("/missing", "a\0b", ""))
+    assert content_of(TLS()) == content_of(TLS())
