@@ -89,6 +89,19 @@ class EncodedList:
         last = self._numbers[-1]
         return self._walk(last, self._text(last))
 
+    def newest(self, limit: int) -> bytes:
+        """
+        The object with the last keys only.
+
+        @param limit: how many at the most.
+        """
+        found: list[bytes] = []
+        for number in reversed(self._numbers):
+            if len(found) >= limit:
+                break
+            found += reversed(self._blocks[number].values())
+        return b"{%b}" % _SEPARATOR.join(reversed(found[:limit]))
+
     def _walk(self, last: int, tail: bytes) -> Iterator[bytes]:
         opening = b"{"
         number = -1

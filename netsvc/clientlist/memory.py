@@ -125,6 +125,13 @@ class ClientList:
         """
         return self._encoded.pieces()
 
+    def newest(self, limit: int) -> bytes:
+        """See `IClientStore`."""
+        return self._encoded.newest(limit)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
     def entries(self) -> dict[str, dict[str, Any]]:
         """See `IClientStore`. All of it is the caller's own."""
         return {name: entry.document() for name, entry in self._entries.items()}

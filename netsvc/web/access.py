@@ -2,8 +2,9 @@
 Who may ask: by which name the page is reached, from where, and with which token.
 
 Three doors, in this order. The Host must be one of ours, or a page elsewhere could make a name of its own
-lead here and read everything through its visitor's browser (DNS rebinding). What changes something, and a
-WebSocket, must not come from a page of another origin. And who is not on this machine must show the token.
+lead here and read everything through its visitor's browser (DNS rebinding). No page of another origin may
+ask: it could change something, and where its browser keeps an answer from it, it would still learn from the
+time that the answer takes. And who is not on this machine must show the token.
 """
 
 from __future__ import annotations
@@ -23,13 +24,23 @@ from netsvc.web.answers import HTTPError
 #: What is answered whatever the Host and without a token: those who ask are load balancers and supervisors.
 OPEN_PATHS = frozenset({b"/healthz", b"/readyz"})
 
-#: WebSockets that `web.origins` opens to pages of other origins: services, not what shows others' traffic.
-_SERVICE_PATH = re.compile(rb"/ws/(?!facts(?:/|\Z)|canvas(?:/|\Z))[^/]+\Z")
+#: What is no service below ``/ws``, but shows others' traffic: `web.origins` does not open it.
+_NO_SERVICES = frozenset({b"", b"facts", b"canvas"})
+
+#: First parts of paths to which no link of another site's leads: how long they take tells what is there.
+_TELLING = frozenset({b"api", b"metrics", b"ws"})
+
+#: What browsers say of a request that a page of another origin made (Fetch Metadata, ``Sec-Fetch-Site``).
+_FOREIGN_SITES = frozenset({b"cross-site", b"same-site"})
 
 #: Bytes of a token, and more than a header has room for beside others.
 MAX_TOKEN = 4096
 
 _SAFE_METHODS = frozenset({b"GET", b"HEAD", b"OPTIONS"})
+#: Apps have schemes of their own; what has no origin at all is ``null``.
+_ORIGIN = re.compile(
+    r"([a-z][a-z0-9+.-]*)://(?:\[[0-9a-f:.]+\]|[a-z0-9_][a-z0-9._-]*)(?::[0-9]{1,5})?|null|\*"
+)
 _DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
 
@@ -55,9 +66,11 @@ class Access:
         @param beyond_loopback: whether the listener can be reached from elsewhere.
         @param addresses: where it listens.
         @param machine: this machine's name, or ``""``.
+        @raise ValueError: one of the hosts or origins is none; the text names the setting.
         """
-        self._hosts = {one.lower().rstrip(".") for one in (*hosts, *addresses, machine, "localhost") if one}
-        self._origins = {one.lower().rstrip("/") for one in origins}
+        self._hosts = {one.lower().rstrip(".") for one in (*addresses, machine, "localhost") if one}
+        self._hosts |= {read_host(one) for one in hosts}
+        self._origins = frozenset(map(read_origin, origins))
         self._proxies = proxies
         self._token = token.encode("ascii")
         self._beyond_loopback = beyond_loopback
@@ -125,24 +138,31 @@ class Access:
     def _is_ours(self, host: str, arrival: Arrival) -> bool:
         if host in self._hosts or host.endswith(".localhost"):
             return True
-        address = _address(host)
-        return address is not None and (address.is_loopback or address == _address(arrival.local_address))
+        address, here = _address(host), _address(arrival.local_address)
+        if address is None:
+            return False
+        # A Host has no scope, which a link-local address of a socket has (RFC 6874 section 1).
+        return address.is_loopback or (here is not None and address.packed == here.packed)
 
     def _check_origin(self, request: Any) -> None:
-        websocket = is_websocket(request)
-        if request.method in _SAFE_METHODS and not websocket:
-            return
         origins = request.requestHeaders.getRawHeaders(b"Origin")
-        # A program sends none. A browser always does, and never lets a page write another.
         if origins is None:
-            return
-        origin = origins[-1].decode("latin-1").lower()
-        asked = _authority(origin)
-        if len(origins) == 1 and asked is not None and asked == _authority(_own_origin(request, origin)):
-            return
-        if websocket and _SERVICE_PATH.match(request.path) and self._origins & {"*", origin}:
-            return
+            # A program sends none, and neither does a page's browser with some of its requests.
+            if _follows_a_link(request) or request.getHeader(b"Sec-Fetch-Site") not in _FOREIGN_SITES:
+                return
+        elif len(origins) == 1:
+            # A browser never lets a page write another.
+            origin = origins[0].decode("latin-1").lower()
+            asked = _authority(origin)
+            if asked is not None and asked == _authority(_own_origin(request, origin)):
+                return
+            if is_websocket(request) and _names_service(request) and self.is_welcome(origin):
+                return
         raise HTTPError(403, "a page of another origin asks; web.origins names those that may use services")
+
+    def is_welcome(self, origin: str) -> bool:
+        """Whether pages of an origin, as browsers write it, may use services over WebSocket."""
+        return bool(self._origins & {"*", origin})
 
     def _check_token(self, request: Any) -> None:
         given = request.args.get(b"token")
@@ -150,13 +170,16 @@ class Access:
             if not request.trusted:
                 raise _no_token()
             return
-        if self.needs_token(request) and not self._is_token(given[-1]):
+        headers = {}
+        if self._is_token(given[-1]):
+            headers[b"Set-Cookie"] = self._cookie(request)
+        elif self.needs_token(request):
             raise _no_token()
-        raise HTTPError(
-            303,
-            "come again without the token, which is a cookie now",
-            {b"Location": _without_token(request), b"Set-Cookie": self._cookie(request, given[-1])},
-        )
+        again = "come again without the token, which is a cookie now"
+        if _may_follow_a_foreign_link(request):
+            # A redirection would still be the other site's doing, with which no SameSite=Strict cookie goes.
+            raise HTTPError(200, again, {**headers, b"Refresh": b"0; url=" + _without_token(request)})
+        raise HTTPError(303, again, {**headers, b"Location": _without_token(request)})
 
     def _shows_token(self, request: Any) -> bool:
         authorization = (request.getHeader(b"Authorization") or b"").split(None, 1)
@@ -169,15 +192,37 @@ class Access:
     def _is_token(self, given: bytes) -> bool:
         return hmac.compare_digest(given, self._token)
 
-    def _cookie(self, request: Any, token: bytes) -> bytes:
+    def _cookie(self, request: Any) -> bytes:
         secure = b"; Secure" if self.is_secure(request) else b""
-        return b"%b=%b; Path=/; HttpOnly; SameSite=Strict%b" % (_cookie_name(request), token, secure)
+        return b"%b=%b; Path=/; HttpOnly; SameSite=Strict%b" % (_cookie_name(request), self._token, secure)
 
 
 def is_websocket(request: Any) -> bool:
     """Whether it asks to become a WebSocket (RFC 6455 section 4.1)."""
     upgrade = request.requestHeaders.getRawHeaders(b"Upgrade") or []
     return any(b"websocket" in value.lower() for value in upgrade)
+
+
+def _names_service(request: Any) -> bool:
+    """Whether a path is of a service over WebSocket, by what its parts stand for, as resources are found."""
+    parts = request.postpath
+    return len(parts) == 2 and parts[0] == b"ws" and parts[1] not in _NO_SERVICES
+
+
+def _follows_a_link(request: Any) -> bool:
+    """Whether somebody goes to one of our pages, perhaps from another site's."""
+    return (
+        request.getHeader(b"Sec-Fetch-Mode") == b"navigate"
+        and request.method in _SAFE_METHODS
+        and request.postpath[0] not in _TELLING
+    )
+
+
+def _may_follow_a_foreign_link(request: Any) -> bool:
+    """Whether a browser goes to a page, and does not say that the user typed where."""
+    accepted = request.getHeader(b"Accept") or b""
+    typed = request.getHeader(b"Sec-Fetch-Site") in (b"none", b"same-origin")
+    return b"text/html" in accepted and not typed and request.postpath[0] not in _TELLING
 
 
 def is_local(address: str) -> bool:
@@ -204,6 +249,31 @@ def read_token(file: str) -> str:
     return token
 
 
+def read_host(text: str) -> str:
+    """
+    A name or an address by which the page may be reached, in the form in which `host_name` gives it.
+
+    @raise ValueError: it is none; the text names the setting.
+    """
+    host = text.lower().rstrip(".")
+    if not re.fullmatch(r"[a-z0-9_][a-z0-9._-]*", host) and _address(host.strip("[]")) is None:
+        raise ValueError(f"web.hosts {text!r}: expected a name or an address, without a port")
+    return host.strip("[]")
+
+
+def read_origin(text: str) -> str:
+    """
+    Whose pages may use services: an origin as browsers write it (RFC 6454 section 6.2), or ``*``.
+
+    @raise ValueError: it is none; one line.
+    """
+    origin = text.lower().rstrip("/")
+    found = _ORIGIN.fullmatch(origin)
+    if found is None:
+        raise ValueError(f"origin {text!r}: expected such as https://app.example.org, without a path; or *")
+    return origin.removesuffix(f":{_DEFAULT_PORTS.get(found[1])}")
+
+
 def outward_address() -> str:
     """
     The address by which others reach this machine, as far as it knows; nothing is sent to find out.
@@ -222,7 +292,8 @@ def outward_address() -> str:
 
 
 def _no_token() -> HTTPError:
-    return HTTPError(403, "a token is needed; netsvc's log has it at start, or it is in web.token_file")
+    text = "a token is needed; netsvc's log has it at start, or it is in web.token_file"
+    return HTTPError(403, text, asks_for_token=True)
 
 
 def local_address(request: Any) -> str:
@@ -293,6 +364,6 @@ def _without_token(request: Any) -> bytes:
     kept = [
         part for part in query.split(b"&") if part and unquote_to_bytes(part.partition(b"=")[0]) != b"token"
     ]
-    # Two slashes at its begin would lead to another server.
-    where: bytes = b"/" + path.lstrip(b"/")
+    # Two slashes at its begin, or what some take for such, would lead to another server.
+    where: bytes = b"/" + path.lstrip(b"/\\")
     return where + (b"?" + b"&".join(kept) if kept else b"")

@@ -22,10 +22,11 @@ class HTTPError(Exception):
     """
     The answer to a request is that it cannot be answered.
 
-    @ivar status: 400 and above.
+    @ivar status: 400 and above, or how to come again.
     @ivar text: one line, for whoever reads the answer.
     @ivar headers: further headers of the answer.
     @ivar more: further members of the JSON object, beside ``error``.
+    @ivar asks_for_token: whether it would be answered with the right token.
     """
 
     def __init__(
@@ -34,12 +35,14 @@ class HTTPError(Exception):
         text: str,
         headers: Mapping[bytes, bytes] | None = None,
         more: Mapping[str, Any] | None = None,
+        asks_for_token: bool = False,
     ) -> None:
         super().__init__(text)
         self.status = status
         self.text = text
         self.headers = dict(headers or {})
         self.more = dict(more or {})
+        self.asks_for_token = asks_for_token
 
     def body(self) -> bytes:
         """The JSON object that is sent."""

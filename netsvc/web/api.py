@@ -9,9 +9,10 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import IResource
 
 from netsvc.interfaces import IDaemonView
+from netsvc.journal.query import MAX_LIMIT
 from netsvc.web.access import host_name, local_address
 from netsvc.web.answers import HTTPError, Leaf, answer
-from netsvc.web.asking import refuse_query
+from netsvc.web.asking import number, query_of, refuse_query
 from netsvc.web.lines import lines_for
 from netsvc.web.openapi import description
 from netsvc.web.pieces import Pieces, array
@@ -36,11 +37,11 @@ class Listeners(Leaf):
 
 
 class Streamed(Leaf):
-    """A ``GET`` of something that may be very long."""
+    """A ``GET`` of a list that may be very long."""
 
-    def __init__(self, pieces: Callable[[], Iterator[bytes]], clock: IReactorTime) -> None:
+    def __init__(self, pieces: Callable[[int | None], Iterator[bytes]], clock: IReactorTime) -> None:
         """
-        @param pieces: gives the answer's body.
+        @param pieces: gives the answer's body, with so many of the newest at the most, or with None all.
         @param clock: the reactor.
         """
         super().__init__()
@@ -48,9 +49,15 @@ class Streamed(Leaf):
         self._clock = clock
 
     def render_GET(self, request: Any) -> int:
-        """All of it."""
-        refuse_query(request)
-        return Pieces(request, self._pieces(), self._clock).begin()
+        """All of it, or the newest."""
+        query = query_of(request)
+        try:
+            if unknown := query.keys() - {"limit"}:
+                raise ValueError(f"{min(unknown)!a}: expected limit, or nothing")
+            limit = number(query, "limit", 0, MAX_LIMIT) or None
+        except ValueError as error:
+            raise HTTPError(400, str(error)) from None
+        return Pieces(request, self._pieces(limit), self._clock).begin()
 
 
 class Description(Leaf):
@@ -95,17 +102,21 @@ def api(view: IDaemonView, clock: IReactorTime) -> dict[bytes, IResource]:
     def unready() -> list[str]:
         return [] if view.ready() else ["not every listener is open, or the daemon is stopping"]
 
-    def clients() -> Iterator[bytes]:
-        yield b'{"clients":'
-        yield from view.clients.pieces()
+    def clients(limit: int | None) -> Iterator[bytes]:
+        yield b'{"total":%d,"clients":' % len(view.clients)
+        yield from view.clients.pieces() if limit is None else [view.clients.newest(limit)]
         yield b"}\n"
+
+    def connections(limit: int | None) -> Iterator[bytes]:
+        rows = view.connections() if limit is None else view.newest_connections(limit)
+        return array("connections", rows, {"total": view.connections_open()})
 
     return {
         b"/api/facts": Facts(view, clock),
         b"/api/wait": Wait(view, clock),
         b"/api/clients": Streamed(clients, clock),
         b"/api/listeners": Listeners(view),
-        b"/api/connections": Streamed(lambda: array("connections", view.connections()), clock),
+        b"/api/connections": Streamed(connections, clock),
         b"/api/openapi.json": Description(view.version),
         b"/healthz": Health(view.health),
         b"/readyz": Health(unready),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -9,6 +10,8 @@ from netsvc.web.answers import HTTPError
 
 #: Names of one type each, of which only one answers: what a client that wants lines may say.
 NDJSON_TYPES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
+
+_NUMBER = re.compile(r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 
 def query_of(request: Any) -> dict[str, list[str]]:
@@ -39,11 +42,8 @@ def seconds(query: Mapping[str, list[str]], key: str, default: float, most: floa
     text = only(query, key)
     if text is None:
         return default
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    # In this order, so that nan is none.
+    # Python would read more than that as a number.
+    value = float(text) if _NUMBER.fullmatch(text) else -1.0
     if not 0 <= value <= most:
         raise ValueError(f"{key}={text!a}: expected seconds from 0 to {most:g}")
     return value
@@ -78,17 +78,23 @@ def only(query: Mapping[str, list[str]], key: str) -> str | None:
 
 def wants_lines(request: Any) -> bool:
     """Whether a client would rather have NDJSON than JSON (RFC 9110 section 12.5.1)."""
-    accepted = _accepted(request.requestHeaders.getRawHeaders("Accept") or [])
+    accepted = _accepted(accept_of(request).split(","))
     lines = max((accepted.get(name, 0.0) for name in NDJSON_TYPES), default=0.0)
     return lines > accepted.get("application/json", 0.0)
 
 
-def _accepted(values: Iterable[str]) -> dict[str, float]:
+def accept_of(request: Any) -> str:
+    """What a client says that it accepts, as one list; ``""`` is anything."""
+    values = request.requestHeaders.getRawHeaders(b"Accept") or []
+    # Whatever bytes they are, none of them is an error.
+    return b",".join(values).decode("latin-1")
+
+
+def _accepted(parts: Iterable[str]) -> dict[str, float]:
     found = {}
-    for value in values:
-        for part in value.split(","):
-            name, *parameters = (one.strip().lower() for one in part.split(";"))
-            found[name] = _quality(parameters)
+    for part in parts:
+        name, *parameters = (one.strip().lower() for one in part.split(";"))
+        found[name] = _quality(parameters)
     return found
 
 

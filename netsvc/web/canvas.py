@@ -25,6 +25,9 @@ from netsvc.web.vocabulary import Message, MessageError, Words, encode, is_numbe
 #: What clients may say.
 WORDS = Words({"stroke": {"points": list, "color": str, "width": float}, "clear": {}})
 
+#: Bytes of a message: a stroke of all the points that it may have, with all their digits.
+MAX_MESSAGE = 65_536
+
 #: Strokes that the picture has at most: more than people draw, and few enough to be drawn anew in a moment.
 MAX_STROKES = 5000
 
@@ -105,7 +108,7 @@ class CanvasMessages(Protocol):
     def dataReceived(self, data: bytes) -> None:
         """One message."""
         try:
-            message = WORDS.read(data)
+            message = WORDS.read(data, MAX_MESSAGE)
             if message["type"] == "clear":
                 self._picture.clear(self)
             else:

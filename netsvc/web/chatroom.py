@@ -23,6 +23,10 @@ from netsvc.web.vocabulary import Message, MessageError, Words, encode
 #: What clients may say: for each type, the types of its other members.
 WORDS = Words({"join": {"name": str}, "say": {"text": str}})
 
+#: Bytes that each byte of a text may have in JSON, escaped as ``\u0041``, and those that a message has beside
+#: its text, or for a name.
+_ESCAPED, _BESIDE = 6, 1024
+
 
 class ChatMessages(Protocol):
     """One client: a `netsvc.services.room.Member` once it has joined."""
@@ -38,12 +42,13 @@ class ChatMessages(Protocol):
         self._room = room
         self._max_line = max_line
         self._max_members = max_members
+        self._longest = _ESCAPED * max_line + _BESIDE
         self._joined = False
 
     def dataReceived(self, data: bytes) -> None:
         """One message."""
         try:
-            message = WORDS.read(data)
+            message = WORDS.read(data, self._longest)
             if message["type"] == "join":
                 self._join(message)
             else:

@@ -20,7 +20,7 @@ from twisted.logger import Logger
 
 from netsvc.interfaces import IDaemonView
 from netsvc.web.answers import Leaf
-from netsvc.web.asking import refuse_query
+from netsvc.web.asking import accept_of, refuse_query
 from netsvc.web.lag import Lag
 
 _log = Logger(namespace="netsvc.web")
@@ -138,14 +138,22 @@ class Metrics(Leaf):
     def render_GET(self, request: Any) -> bytes:
         """All metrics, in the form that the client accepts."""
         refuse_query(request)
-        accept = ",".join(request.requestHeaders.getRawHeaders("Accept") or [])
-        encode, content_type = choose_encoder(accept)
+        encode, content_type = _chosen(accept_of(request))
         request.setHeader(b"Content-Type", content_type.encode("ascii"))
         try:
             return _encoded(encode, self._own, self._others)
         except Exception:  # noqa: BLE001 - a plugin's metrics may fail with anything; netsvc's own are given then
             _log.failure("plugins' metrics are left out, because they cannot be read")
             return _encoded(encode, self._own)
+
+
+def _chosen(accept: str) -> tuple[Callable[[Any], bytes], str]:
+    """How to encode, and what to call that."""
+    try:
+        return choose_encoder(accept if accept.isascii() else "")
+    except (TypeError, ValueError):
+        # It asks for a version that is none.
+        return choose_encoder("")
 
 
 class _Together:

@@ -10,16 +10,25 @@ from collections.abc import Mapping
 from typing import Any
 
 from netsvc.facts import KINDS
+from netsvc.journal.moments import EXPECTED
 from netsvc.journal.query import MAX_LIMIT, MAX_PATTERN, MAX_VALUES
+from netsvc.web.chatpaths import chat_paths
+from netsvc.web.describing import array_of as _array
+from netsvc.web.describing import error as _error
+from netsvc.web.describing import json_of as _json
+from netsvc.web.describing import object_of as _object
+from netsvc.web.describing import operation as _operation
+from netsvc.web.describing import parameter as _parameter
+from netsvc.web.describing import ref as _ref
 from netsvc.web.timeline import DEFAULT_WAIT, MAX_WAIT
-
-_SCHEMAS = "#/components/schemas/"
 
 _STRING = {"type": "string"}
 _NULLABLE_STRING = {"type": ["string", "null"]}
 _COUNT = {"type": "integer", "minimum": 0}
 _NULLABLE_COUNT = {"type": ["integer", "null"], "minimum": 0}
+_TOTAL = {**_COUNT, "description": "how many there are, also of those beyond the limit"}
 _SEQ = {"type": "integer", "minimum": 0, "description": "rises from fact to fact, also across restarts"}
+_A_SEQ = {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}
 _NANOSECONDS = {
     "type": "string",
     "pattern": "^[0-9]+$",
@@ -43,6 +52,16 @@ _CONTENT = {
     "minLength": 1,
     "maxLength": MAX_PATTERN,
     "anyOf": [{"not": {"pattern": "^hex:"}}, {"pattern": "^hex:([0-9a-fA-F]{2})+$"}],
+}
+_TIME = "([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9]([.][0-9]{1,9})?)?"
+_OFFSET = "(Z|[-+]([01][0-9]|2[0-3]):[0-5][0-9])?"
+_MOMENT = {
+    "type": "string",
+    "anyOf": [
+        {"pattern": "^[0-9]{1,19}$"},
+        {"pattern": "^[0-9]{1,10}[smhd]$"},
+        {"pattern": f"^[12][0-9]{{3}}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])(T{_TIME}{_OFFSET})?$"},
+    ],
 }
 _PORT = {"type": ["integer", "null"], "minimum": 0, "maximum": 65_535}
 
@@ -88,7 +107,8 @@ def _paths() -> dict[str, Any]:
                 "Facts of the timeline that fit every filter given",
                 {
                     "200": {
-                        "description": "the facts; as NDJSON one a line, and nothing else",
+                        "description": "the facts; as NDJSON one a line, and the rest in the head",
+                        "headers": _page_headers(),
                         "content": {
                             "application/json": {"schema": _ref("Facts")},
                             "application/x-ndjson": {"schema": _STRING},
@@ -131,9 +151,15 @@ def _paths() -> dict[str, Any]:
                 "The client list",
                 {
                     "200": _json(
-                        _object({"clients": {"type": "object", "additionalProperties": _ref("Client")}})
+                        _object(
+                            {
+                                "total": _TOTAL,
+                                "clients": {"type": "object", "additionalProperties": _ref("Client")},
+                            }
+                        )
                     )
                 },
+                [_newest()],
             )
         },
         "/api/listeners": {
@@ -157,12 +183,14 @@ def _paths() -> dict[str, Any]:
             "get": _operation(
                 "connections",
                 "The connections that are open",
-                {"200": _json(_object({"connections": _array(_ref("Connection"))}))},
+                {"200": _json(_object({"connections": _array(_ref("Connection")), "total": _TOTAL}))},
+                [_newest()],
             )
         },
         "/api/openapi.json": {
             "get": _operation("description", "This description", {"200": _json({"type": "object"})})
         },
+        **chat_paths(),
         "/metrics": {
             "get": _operation(
                 "metrics",
@@ -180,26 +208,6 @@ def _paths() -> dict[str, Any]:
         },
         "/healthz": {"get": _health("health", "Whether the daemon is well", "it is")},
         "/readyz": {"get": _health("ready", "Whether every listener is open", "they are")},
-    }
-
-
-def _operation(
-    name: str, summary: str, answers: Mapping[str, Any], parameters: list[dict[str, Any]] | None = None
-) -> dict[str, Any]:
-    return {
-        "operationId": name,
-        "summary": summary,
-        "parameters": parameters or [],
-        "responses": {
-            **answers,
-            "303": {"description": "the token of the URL is a cookie now; come again without it"},
-            "400": _error("the request is malformed, or a value in its query"),
-            "403": _error("no token, a Host that is not known here, or a page of another origin"),
-            "408": _error("the request was not complete in time"),
-            "413": _error("the body is too large"),
-            "431": _error("the head is too large"),
-            "500": _error("a defect; the log says more"),
-        },
     }
 
 
@@ -235,6 +243,8 @@ def _filters() -> list[dict[str, Any]]:
             "text, or hex: and hexadecimal digits, in a connection's byte stream whichever way it was cut",
             _CONTENT,
         ),
+        _parameter("since", f"the earliest time: {EXPECTED}", _MOMENT),
+        _parameter("until", "the time before which they were noted, as for since", _MOMENT),
     ]
 
 
@@ -249,15 +259,34 @@ def _page() -> list[dict[str, Any]]:
             "how many at most",
             {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": 100},
         ),
+        _parameter("before", "only facts with a lesser seq", _A_SEQ),
     ]
 
 
+def _page_headers() -> dict[str, Any]:
+    return {
+        name: {"description": f"with NDJSON: {text}", "schema": dict(schema)}
+        for name, text, schema in (
+            ("Netsvc-Last", "as last in JSON", _SEQ),
+            ("Netsvc-More", "as more in JSON", {"type": "boolean"}),
+            ("Netsvc-Before", "as before in JSON", _SEQ),
+        )
+    }
+
+
+def _newest() -> dict[str, Any]:
+    return _parameter(
+        "limit",
+        "how many at most, the newest of them; all if not given",
+        {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT},
+    )
+
+
 def _after() -> dict[str, Any]:
-    seq = {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}
     return _parameter(
         "after",
         "only facts with a greater seq; last: from now on",
-        {"oneOf": [seq, {"type": "string", "const": "last"}], "default": 0},
+        {"oneOf": [_A_SEQ, {"type": "string", "const": "last"}], "default": 0},
     )
 
 
@@ -267,10 +296,6 @@ def _wait() -> dict[str, Any]:
 
 def _seconds(default: float) -> dict[str, Any]:
     return {"type": "number", "minimum": 0, "maximum": MAX_WAIT, "default": default}
-
-
-def _parameter(name: str, text: str, schema: Mapping[str, Any]) -> dict[str, Any]:
-    return {"name": name, "in": "query", "description": text, "schema": dict(schema)}
 
 
 def _several(name: str, text: str, schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -283,7 +308,15 @@ def _several(name: str, text: str, schema: Mapping[str, Any]) -> dict[str, Any]:
 
 def _schemas() -> dict[str, Any]:
     error = {"error": {"type": "string", "description": "one line, for a person"}}
-    facts = {"facts": _array(_ref("Fact")), "last": {**_SEQ, "description": "give it as after to go on"}}
+    facts = {
+        "facts": _array(_ref("Fact")),
+        "last": {**_SEQ, "description": "give it as after to go on"},
+        "more": {
+            "type": "boolean",
+            "description": "whether there are facts to go on to that were not looked at; a question that a "
+            "journal answers looks at some of it, and may have found none although there are",
+        },
+    }
     reasons = {
         "reasons": {**_array(_STRING), "description": "only for those who need no token or have shown it"}
     }
@@ -315,8 +348,11 @@ def _schemas() -> dict[str, Any]:
             ),
             "description": "what happened; opened, closed and refused have further members",
         },
-        "Facts": _object(
-            {**facts, "gap": {**gap, "description": "facts after `after` that are in memory no more"}}
+        "Facts": _with(
+            _object(
+                {**facts, "gap": {**gap, "description": "facts after `after` that are nowhere any more"}}
+            ),
+            before={**_SEQ, "description": "with order=newest: give it as before to go on"},
         ),
         "Found": _object(facts),
         "NotFound": _object({**error, **facts}),
@@ -365,22 +401,6 @@ def _schemas() -> dict[str, Any]:
     }
 
 
-def _object(properties: Mapping[str, Any]) -> dict[str, Any]:
-    """An object that has all of these, and perhaps more one day."""
-    return {"type": "object", "properties": dict(properties), "required": list(properties)}
-
-
-def _array(items: Mapping[str, Any]) -> dict[str, Any]:
-    return {"type": "array", "items": dict(items)}
-
-
-def _ref(name: str) -> dict[str, str]:
-    return {"$ref": _SCHEMAS + name}
-
-
-def _json(schema: Mapping[str, Any], text: str = "what was asked for") -> dict[str, Any]:
-    return {"description": text, "content": {"application/json": {"schema": dict(schema)}}}
-
-
-def _error(text: str) -> dict[str, Any]:
-    return _json(_ref("Error"), text)
+def _with(schema: Mapping[str, Any], **properties: Mapping[str, Any]) -> dict[str, Any]:
+    """The same with properties that it may have."""
+    return {**schema, "properties": {**schema["properties"], **properties}}

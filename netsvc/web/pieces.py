@@ -15,7 +15,8 @@ from twisted.web.server import NOT_DONE_YET
 
 from netsvc.web.answers import encoded
 
-#: Seconds of one slice; everybody else waits for so long, a message or two being quicker than that.
+#: Seconds that the slices of all answers take together in a turn; everybody else waits for so long, a message
+#: or two being quicker than that.
 SLICE = 0.003
 
 #: Bytes that are written at once.
@@ -40,6 +41,8 @@ class Pieces:
         self._clock = clock
         self._call: IDelayedCall | None = None
         self._paused = False
+        # Those of the daemon that are being made, of which we are one from `begin` to the end.
+        self._others: set[object] = request.site.long_answers
 
     def begin(self) -> int:
         """
@@ -54,6 +57,7 @@ class Pieces:
             return NOT_DONE_YET
         request.notifyFinish().addErrback(self._lost)
         request.registerProducer(self, True)
+        self._others.add(self)
         self._go_on()
         return NOT_DONE_YET
 
@@ -70,6 +74,7 @@ class Pieces:
     def stopProducing(self) -> None:
         """See `IPushProducer`."""
         self._paused = True
+        self._others.discard(self)
         if self._call is not None:
             self._call.cancel()
             self._call = None
@@ -79,19 +84,21 @@ class Pieces:
 
     def _go_on(self) -> None:
         self._call = None
-        end = self._clock.seconds() + SLICE
+        end = self._clock.seconds() + SLICE / max(1, len(self._others))
         try:
             for _ in range(CHUNKS):
                 chunk, complete = self._chunk(end)
                 if chunk:
                     self._request.write(chunk)
                 if complete:
+                    self._others.discard(self)
                     self._request.unregisterProducer()
                     self._request.finish()
                     return
                 if self._paused or self._clock.seconds() >= end:
                     break
         except Exception:  # noqa: BLE001 - as wherever a resource fails
+            self._others.discard(self)
             self._request.unregisterProducer()
             self._request.failed(Failure())
             return

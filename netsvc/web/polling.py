@@ -41,11 +41,14 @@ from netsvc.web.answers import HTTPError, Leaf, answer
 from netsvc.web.arriving import arrival_of
 from netsvc.web.asking import only, query_of, refuse_query, seconds
 
-#: Sessions at once, of one site; each may have `MAX_QUEUED` bytes waiting.
+#: Sessions at once, of one site.
 MAX_SESSIONS = 1000
 
 #: Bytes that wait for one client. A page that polls fetches them within a second.
 MAX_QUEUED = 256 * 1024
+
+#: Bytes that wait for all of them, of which each may have as much as the others.
+MAX_QUEUED_TOGETHER = 32 * 1024 * 1024
 
 #: Seconds without a request after which a session ends; a page asks again at once.
 EXPIRY = 60.0
@@ -62,17 +65,24 @@ class Session:
     """One client; the transport of its guard."""
 
     def __init__(
-        self, guard: Any, arrival: Arrival, clock: IReactorTime, ended: Callable[[], object]
+        self,
+        guard: Any,
+        arrival: Arrival,
+        clock: IReactorTime,
+        most: Callable[[], int],
+        ended: Callable[[], object],
     ) -> None:
         """
         @param guard: a `netsvc.net.guard.Guard` that is not connected yet.
         @param arrival: how the client arrived.
         @param clock: the reactor's time.
+        @param most: how many bytes may wait for the client now.
         @param ended: called once, when it is over.
         """
         self._guard = guard
         self._arrival = arrival
         self._clock = clock
+        self._most = most
         self._ended = ended
         self._over = False
         # What has not been seen to arrive, and the number of the last of it.
@@ -172,7 +182,7 @@ class Session:
         self._messages.append(data)
         self._size += len(data)
         self._last += 1
-        if self._size > MAX_QUEUED:
+        if self._size > self._most():
             self._end_soon(Failure(ConnectionLost()))
         elif self._request is not None:
             # In a moment, for what comes at the same time comes together.
@@ -227,22 +237,29 @@ class Session:
         self.loseConnection()
 
 
+#: Those at one site, by what their clients call them.
+Sessions = dict[bytes, Session]
+
+
 class Polling(Leaf):
     """The sessions of one service at one site."""
 
-    def __init__(self, view: IDaemonView, service: str, url: str, clock: IReactorTime) -> None:
+    def __init__(
+        self, view: IDaemonView, service: str, url: str, clock: IReactorTime, sessions: Sessions
+    ) -> None:
         """
         @param view: the daemon.
         @param service: the service's name.
         @param url: what its connections here are noted and counted under.
         @param clock: the reactor's time.
+        @param sessions: where they are kept; they outlive this when the site's settings change.
         """
         super().__init__()
         self._view = view
         self._service = service
         self._url = url
         self._clock = clock
-        self._sessions: dict[bytes, Session] = {}
+        self._sessions = sessions
 
     def render_POST(self, request: Any) -> bytes:
         """Begin a session."""
@@ -253,12 +270,16 @@ class Polling(Leaf):
         key = name.encode("ascii")
         factory: Any = self._view.guard_for(self._service, self._url)
         guard = factory.buildProtocol(request.channel.transport.getPeer())
-        session = Session(guard, arrival_of(request), self._clock, lambda: self._sessions.pop(key, None))
+        arrival = arrival_of(request)
+        session = Session(guard, arrival, self._clock, self._most, lambda: self._sessions.pop(key, None))
         self._sessions[key] = session
         refused = session.begin()
         if refused is not None:
             raise HTTPError(429, f"refused: {refused}")
         return answer({"session": name})
+
+    def _most(self) -> int:
+        return min(MAX_QUEUED, MAX_QUEUED_TOGETHER // max(1, len(self._sessions)))
 
     def getChild(self, path: bytes, request: Any) -> IResource:
         """A session."""

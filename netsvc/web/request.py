@@ -25,6 +25,7 @@ from twisted.web.resource import IResource
 from twisted.web.server import NOT_DONE_YET
 from twisted.web.server import Request as TwistedRequest
 
+from netsvc.web import refusal
 from netsvc.web.answers import JSON_TYPE, HTTPError
 
 #: Bytes of a head: twice what browsers send with many cookies.
@@ -37,7 +38,8 @@ MAX_HEADERS = 100
 _MAX_LENGTH_DIGITS = 15
 
 #: A host name or an address, and perhaps a port (RFC 9110 section 7.2).
-_HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{0,5})?\Z")
+#: It does not begin like an option of a program, for the page shows lines with it to paste into a terminal.
+_HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_][A-Za-z0-9._-]*)(?::[0-9]{0,5})?\Z")
 
 #: A request target with its server in it (RFC 9112 section 3.2.2).
 _ABSOLUTE = re.compile(rb"https?://([^/?#]*)(.*)\Z", re.IGNORECASE)
@@ -64,6 +66,8 @@ class Channel(http.HTTPChannel):
     _begun = False
     _head_size = 0
     _timer: IDelayedCall | None = None
+    # Begins with the next of several requests that came together, while we are `paused`.
+    _resting: IDelayedCall | None = None
 
     # -- time ------------------------------------------------------------------------------------------
 
@@ -96,7 +100,7 @@ class Channel(http.HTTPChannel):
         """See `IProtocol`."""
         if self._refused:
             return
-        if not self._handlingRequest and not self._begun:
+        if not (self._handlingRequest or self._begun or self.paused):
             self._begun = True
             self._wait(self.site.head_timeout, self._late)
         # What an answered request left is played back from within, and looked at by whoever called first.
@@ -105,7 +109,7 @@ class Channel(http.HTTPChannel):
             super().dataReceived(data)
         finally:
             self._receiving = not outermost
-        if outermost and self.line_mode and not self._refused and self.transport is not None:
+        if outermost and self.line_mode and not (self._refused or self.paused) and self.transport is not None:
             # A line that is not complete yet. Waiting for its end would be waiting for ever.
             rest = self._buffer
             if b"\n" in rest or b"\r" in rest[:-1]:
@@ -179,17 +183,63 @@ class Channel(http.HTTPChannel):
 
     def allContentReceived(self) -> None:
         """The request is complete."""
-        if not self._refused:
-            self._stop_waiting()
+        if self._refused:
+            return
+        self._stop_waiting()
+        # Trailers mean nothing here, but where they end must not be a matter of opinion.
+        trailers = getattr(self._transferDecoder, "_trailerHeaders", ())
+        if any(b"\r" in one or b"\n" in one for one in trailers):
+            self._refuse_line_end()
+        else:
             super().allContentReceived()
 
     def requestDone(self, request: Any) -> None:
-        """The answer is written: the next request may come."""
+        """
+        The answer is written: the next request may come.
+
+        One that has come already is answered in another turn of the reactor, for there may be a thousand of
+        them in what is read at once, and not before there is room for its answer.
+        """
         self._begun = False
-        self._wait(self.site.web.keep_alive, self._unused)
+        self.paused = bool(self.persistent)
         super().requestDone(request)
-        if self._input_ended and not self._handlingRequest:
+        if not self.persistent:
+            return
+        if self._buffer:
+            self._rest()
+        else:
+            self.paused = False
+            self._wait(self.site.web.keep_alive, self._unused)
+            if self._input_ended:
+                self.loseConnection()
+
+    def resumeProducing(self) -> None:
+        """There is room for more; see `IPushProducer`."""
+        super().resumeProducing()
+        if self.paused and self._resting is None:
+            self._rest()
+
+    def _rest(self) -> None:
+        self._stop_waiting()
+        self._networkProducer.pauseProducing()
+        clock: IReactorTime = self.site.reactor
+        self._resting = clock.callLater(0, self._go_on)
+
+    def _go_on(self) -> None:
+        self._resting = None
+        if self._waitingForTransport:
+            return
+        self.paused = False
+        self._networkProducer.resumeProducing()
+        self.dataReceived(b"")
+        if self._input_ended and self._begun and not (self._handlingRequest or self._refused):
+            # The rest of it will never come.
             self.loseConnection()
+
+    def _stop_resting(self) -> None:
+        if self._resting is not None:
+            self._resting.cancel()
+            self._resting = None
 
     # -- the end ---------------------------------------------------------------------------------------
 
@@ -218,13 +268,14 @@ class Channel(http.HTTPChannel):
     def loseConnection(self) -> None:
         """Close behind what was written."""
         self._stop_waiting()
+        self._stop_resting()
         if self.transport is not None:
             super().loseConnection()
 
     def readConnectionLost(self) -> None:
         """The client sends no more: what it has asked for is still answered; see `IHalfCloseableProtocol`."""
         self._input_ended = True
-        if not self._handlingRequest:
+        if not (self._handlingRequest or self.paused):
             self.loseConnection()
 
     def writeConnectionLost(self) -> None:
@@ -233,6 +284,7 @@ class Channel(http.HTTPChannel):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """See `IProtocol`."""
         self._stop_waiting()
+        self._stop_resting()
         super().connectionLost(reason)
 
 
@@ -251,6 +303,20 @@ def _problem(headers: Any, version: bytes) -> str | None:
     if version != b"HTTP/1.1" or [one.lower() for one in codings] != [b"chunked"]:
         return "the only transfer coding is chunked, from HTTP/1.1 on (RFC 9112 section 6.1)"
     return None
+
+
+def _arguments(uri: bytes) -> dict[bytes, list[bytes]]:
+    """
+    The query of a URL as browsers and programs write it (URL Standard, section 5.1).
+
+    Twisted's own reading takes a semicolon for an ampersand, and leaves out a key without a value.
+    """
+    found: dict[bytes, list[bytes]] = {}
+    for part in uri.partition(b"?")[2].replace(b"+", b" ").split(b"&"):
+        if part:
+            key, _, value = part.partition(b"=")
+            found.setdefault(unquote_to_bytes(key), []).append(unquote_to_bytes(value))
+    return found
 
 
 class Request(TwistedRequest):
@@ -296,10 +362,11 @@ class Request(TwistedRequest):
 
     def process(self) -> None:
         """Find the answer."""
-        site = self.site = self.channel.site
+        site = self.site = self.channel.site.newest
         for name, value in site.headers.items():
             self.setHeader(name, value)
         self.setHeader(b"Date", http.datetimeToString())
+        self.args = _arguments(self.uri)
         self.prepath = []
         self.postpath = [unquote_to_bytes(part) for part in self.path[1:].split(b"/")]
         try:
@@ -344,10 +411,11 @@ class Request(TwistedRequest):
             self.channel.transport.abortConnection()
             return
         self.setResponseCode(error.status)
-        self.setHeader(b"Content-Type", JSON_TYPE)
-        for name, value in error.headers.items():
+        page = error.status >= 400 and refusal.wants_page(self)
+        headers = refusal.HEADERS if page else {b"Content-Type": JSON_TYPE}
+        for name, value in (*headers.items(), *error.headers.items()):
             self.setHeader(name, value)
-        self.end(error.body())
+        self.end(refusal.page_of(error, self.path) if page else error.body())
 
     def failed(self, failure: Failure) -> None:
         """Answer an exception, which is a defect of ours."""

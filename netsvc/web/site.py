@@ -21,6 +21,7 @@ from netsvc.web.answers import Branch, put
 from netsvc.web.api import api
 from netsvc.web.lag import Lag
 from netsvc.web.metrics import DaemonCollector, Metrics
+from netsvc.web.polling import Sessions
 from netsvc.web.request import Channel, Request
 from netsvc.web.sockets import resources
 from netsvc.web.static import static_files
@@ -53,10 +54,15 @@ class Shared:
     What all sites of a daemon share.
 
     @ivar answers: how many answers there were, by status.
+    @ivar long_answers: those that are being made while they are sent; see `netsvc.web.pieces`.
+    @ivar sessions: those of long polling, by the URL that they are counted under.
     """
 
     def __init__(self) -> None:
         self.answers: Counter[int] = Counter()
+        self.long_answers: set[object] = set()
+        self.sessions: dict[str, Sessions] = {}
+        self._at: dict[str, list[WebSite]] = {}
         self._made = ""
         self._lag: Lag | None = None
         self._sites = 0
@@ -66,6 +72,10 @@ class Shared:
         if self._lag is None:
             self._lag = Lag(clock)
         return self._lag
+
+    def at(self, url: str) -> list[WebSite]:
+        """The sites of one listener, the newest last: its settings change while connections are open."""
+        return self._at.setdefault(url, [])
 
     def started(self) -> None:
         """One more site listens."""
@@ -120,6 +130,7 @@ class WebSite(Site):
         announcement: Callable[[], str | None],
         reactor: Any,
         last_words: Callable[[], None] = lambda: None,
+        sites: list[WebSite] | None = None,
     ) -> None:
         """
         @param root: all resources.
@@ -130,6 +141,7 @@ class WebSite(Site):
         @param announcement: gives the line that the log has when it listens, or None.
         @param reactor: an `IReactorTime`.
         @param last_words: called when the last site listens no more, before connections are closed.
+        @param sites: those of the same listener, the newest last; it enters itself as it starts.
         """
         super().__init__(root, requestFactory=Request, parsePOSTFormSubmission=False, reactor=reactor)
         self.web = web
@@ -139,8 +151,14 @@ class WebSite(Site):
         self._shared = shared
         self._announcement = announcement
         self._last_words = last_words
+        self._sites = [] if sites is None else sites
         self._call: IDelayedCall | None = None
         self._said_until = 0.0
+
+    @property
+    def long_answers(self) -> set[object]:
+        """See `Shared`."""
+        return self._shared.long_answers
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """See `IProtocolFactory`. Twisted's own channel would speak HTTP/2 where it can."""
@@ -153,14 +171,21 @@ class WebSite(Site):
     def startFactory(self) -> None:
         """It listens, or will in a moment: an endpoint's port is known only then."""
         self._call = self.reactor.callLater(0, self._announce)
+        self._sites.append(self)
         self._shared.started()
 
     def stopFactory(self) -> None:
         """It does not listen any more."""
         if self._call is not None and self._call.active():
             self._call.cancel()
+        self._sites.remove(self)
         if self._shared.stopped():
             self._last_words()
+
+    @property
+    def newest(self) -> WebSite:
+        """What answers the next request, also on a connection that this one has built."""
+        return self._sites[-1] if self._sites else self
 
     def log(self, request: Any) -> None:
         """There is no log of requests: a page that looks for news would fill it."""
@@ -242,7 +267,8 @@ def web_factory(
         **static_files(),
         **api(daemon, reactor),
         b"/metrics": Metrics(DaemonCollector(daemon, lag, shared.answers)),
-        **resources(daemon, web, limits, listener, reactor),
+        **resources(daemon, web, limits, listener, reactor, shared.sessions),
     }.items():
         put(root, path, resource)
-    return WebSite(root, access, web, limits, shared, announcement, reactor, daemon.watchers.stop)
+    sites = shared.at(listener.url)
+    return WebSite(root, access, web, limits, shared, announcement, reactor, daemon.watchers.stop, sites)

@@ -16,7 +16,7 @@ from netsvc.web.arriving import arrival_of
 from netsvc.web.bridge import Bridge
 from netsvc.web.conversation import Conversation
 from netsvc.web.live import LiveFacts
-from netsvc.web.polling import Polling
+from netsvc.web.polling import Polling, Sessions
 from netsvc.web.upgrade import WebSocketResource
 from netsvc.web.websocket import WebSockets
 from netsvc.websettings import Web
@@ -66,7 +66,12 @@ class Services(Branch):
 
 
 def resources(
-    view: IDaemonView, web: Web, limits: Limits, listener: ListenerAddress, reactor: Any
+    view: IDaemonView,
+    web: Web,
+    limits: Limits,
+    listener: ListenerAddress,
+    reactor: Any,
+    sessions: dict[str, Sessions],
 ) -> dict[bytes, IResource]:
     """
     The resources of one site.
@@ -76,6 +81,7 @@ def resources(
     @param limits: the listener's.
     @param listener: where it listens.
     @param reactor: the reactor.
+    @param sessions: those of long polling, by the URL that they are counted under; they are added to.
     @return: by path, such as ``/ws/facts``; a path with children of its own, such as ``/ws``, is a resource
         too.
     """
@@ -87,5 +93,5 @@ def resources(
     return {
         b"/ws": Services(sockets, view, base),
         b"/ws/facts": LiveFacts(sockets, view),
-        b"/api/chat": Polling(view, "chat", polled, reactor),
+        b"/api/chat": Polling(view, "chat", polled, reactor, sessions.setdefault(polled, {})),
     }

@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 
 from twisted.internet.interfaces import IProtocolFactory
 
-from netsvc.settings import Limits
+from netsvc.settings import Limits, SettingError
 from netsvc.web.access import Access
 from netsvc.web.answers import HTTPError
 from netsvc.web.arriving import arrival_of
@@ -31,11 +31,15 @@ class SoleAccess(Access):
     def check(self, request: Any) -> None:
         """See `Access`."""
         request.trusted = False
-        given = request.requestHeaders.getRawHeaders(b"Origin")
-        if given is None or self._origins & {"*", given[-1].decode("latin-1").lower()}:
+        given = request.requestHeaders.getRawHeaders(b"Origin") or []
+        if all(self.is_welcome(one.decode("latin-1").lower()) for one in given):
             return
-        # A page of the listener's own host, which must not be a name that somebody else made lead here.
-        super().check(request)
+        try:
+            # A page of the listener's own host, which must not be a name that somebody else made lead here.
+            super().check(request)
+        except HTTPError:
+            text = "a page of another origin asks; this listener's origin= names those that may"
+            raise HTTPError(403, text) from None
 
     def needs_token(self, request: Any) -> bool:
         """There is none."""
@@ -84,14 +88,18 @@ def sole_site(
     @param web: ``[web]``: what a WebSocket may cost.
     @param limits: the listener's.
     @param reactor: an `IReactorTime`.
+    @raise SettingError: one of the origins is none.
     """
-    access = SoleAccess(
-        hosts=(),
-        origins=origins,
-        proxies=limits.proxies,
-        token="",
-        beyond_loopback=lambda: False,
-        addresses=[address],
-    )
+    try:
+        access = SoleAccess(
+            hosts=(),
+            origins=origins,
+            proxies=limits.proxies,
+            token="",
+            beyond_loopback=lambda: False,
+            addresses=[address],
+        )
+    except ValueError as error:
+        raise SettingError(str(error)) from None
     root = SoleSocket(WebSockets(web, reactor), guards, path)
     return WebSite(root, access, web, limits, Shared(), lambda: None, reactor)

@@ -31,6 +31,16 @@ _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,255}")
 #: Bytes of an offer of extensions that are looked at; browsers' have a tenth of it.
 _LONGEST_OFFER = 1024
 
+#: The values that each parameter of permessage-deflate may have in an offer that can be met (RFC 7692 section
+#: 7.1); ``b""`` is none. zlib has no window of 8 bits to write with.
+_WINDOWS = frozenset(b"%d" % bits for bits in range(9, 16))
+_PARAMETERS = {
+    b"server_no_context_takeover": frozenset({b""}),
+    b"client_no_context_takeover": frozenset({b""}),
+    b"server_max_window_bits": _WINDOWS,
+    b"client_max_window_bits": _WINDOWS | {b"", b"8"},
+}
+
 
 def check_upgrade(request: Request) -> bytes:
     """
@@ -69,9 +79,10 @@ def check_upgrade(request: Request) -> bytes:
         # A client that offers some wants one of them chosen, and whatever it is, the bytes are the same to
         # us.
         lines.append(b"Sec-WebSocket-Protocol: " + subprotocols[0])
-    offer = b", ".join(request.requestHeaders.getRawHeaders(b"sec-websocket-extensions", []))
-    if offer.isascii() and len(offer) <= _LONGEST_OFFER:
-        lines.append(b"Sec-WebSocket-Extensions: " + offer)
+    offers = b",".join(request.requestHeaders.getRawHeaders(b"sec-websocket-extensions", []))
+    met = [one for one in map(_met, offers.split(b",")) if one]
+    if met and len(offers) <= _LONGEST_OFFER:
+        lines.append(b"Sec-WebSocket-Extensions: " + met[0])
     return b"\r\n".join([*lines, b"", b""])
 
 
@@ -99,6 +110,9 @@ def upgrade(request: Request, head: bytes, sockets: WebSockets, conversation: Co
 class WebSocketResource(Leaf, ABC):
     """A path at which a WebSocket can be opened."""
 
+    #: See `Resource`, which would add HEAD.
+    allowedMethods = (b"GET",)
+
     def __init__(self, sockets: WebSockets) -> None:
         """@param sockets: what makes them."""
         super().__init__()
@@ -119,6 +133,26 @@ class WebSocketResource(Leaf, ABC):
         request.site.count(101)
         upgrade(request, head, self._sockets, conversation)
         return NOT_DONE_YET
+
+
+def _met(offer: bytes) -> bytes | None:
+    """
+    An offer of permessage-deflate as Autobahn takes it, which would refuse the connection for any other.
+
+    @return: None for what is to be declined (RFC 7692 section 7): another extension, or an unknown parameter.
+    """
+    name, *parameters = (part.strip() for part in offer.lower().split(b";"))
+    if name != b"permessage-deflate":
+        return None
+    found: dict[bytes, bytes] = {}
+    for parameter in parameters:
+        key, value = (part.strip(b' \t"') for part in parameter.partition(b"=")[::2])
+        if key in found or value not in _PARAMETERS.get(key, ()):
+            return None
+        found[key] = value
+    # How small a window the client could have for itself is nothing that we ask of it.
+    found.update({key: b"" for key in found if key.startswith(b"client_")})
+    return b"; ".join([name, *(key + b"=" + value if value else key for key, value in found.items())])
 
 
 def _listed(request: Request, name: bytes, lower: bool = True) -> list[bytes]:

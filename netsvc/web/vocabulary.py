@@ -29,13 +29,17 @@ class Words:
         """
         self._words = words
 
-    def read(self, data: bytes) -> Message:
+    def read(self, data: bytes, longest: int) -> Message:
         """
         Take a message as it came.
 
+        @param longest: bytes that it may have; the largest that come over WebSocket take a tenth of a second
+            to read, which others would wait for.
         @return: the object; its members are there and of their types, its numbers finite.
         @raise MessageError: it is none of the vocabulary.
         """
+        if len(data) > longest:
+            raise MessageError(f"a message has at most {longest} bytes")
         try:
             message = json.loads(data, parse_constant=_refuse_constant)
         except (ValueError, RecursionError):

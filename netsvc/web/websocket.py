@@ -29,6 +29,7 @@ from twisted.internet.interfaces import (
 from twisted.python.failure import Failure
 
 from netsvc.web.conversation import CLOSE_TIMEOUT, Bounds, Conversation
+from netsvc.web.unfinished import Unfinished
 from netsvc.web.wire import (
     NORMAL,
     PROTOCOL_ERROR,
@@ -68,6 +69,9 @@ _PIECE = 8192
 #: wait.
 _PER_TURN = 256
 
+#: Seconds after which it is left at that: a small frame can inflate to a large message, which takes its time.
+_SLICE = 0.003
+
 _OPEN = WebSocketServerProtocol.STATE_OPEN
 _CLOSED = WebSocketServerProtocol.STATE_CLOSED
 
@@ -86,6 +90,7 @@ class WebSocket(WebSocketServerProtocol):
     log = txaio.make_logger(level="critical")  # type: ignore[attr-defined]
 
     transport: Any
+    factory: WebSockets
 
     # Autobahn's, which has no annotations.
     _isMessageCompressed: bool
@@ -297,9 +302,7 @@ class WebSocket(WebSocketServerProtocol):
         self.drop()
 
     def _onOpen(self) -> None:
-        # In the middle of Autobahn's handshake, which catches what is raised; `shake_hands` goes on from
-        # there.
-        pass
+        """Autobahn is in its handshake and catches what is raised; `shake_hands` goes on from there."""
 
     def _onMessageBegin(self, isBinary: bool) -> None:
         self.message_is_binary = isBinary
@@ -321,9 +324,13 @@ class WebSocket(WebSocketServerProtocol):
     def _onMessageFrameData(self, payload: bytes) -> None:
         if self.failedByMe:
             return
+        if not self._message:
+            self.factory.unfinished.add(self)
         # Piece by piece into one buffer: a list of small pieces would take many times their size.
         self._message += payload
-        if self._isMessageCompressed and len(self._message) > self._most_inflated:
+        if len(self._message) > self.factory.unfinished.share():
+            self._fail_connection(TOO_BIG, "there are too many unfinished messages for one of this size")
+        elif self._isMessageCompressed and len(self._message) > self._most_inflated:
             self._fail_connection(TOO_BIG, f"a message inflates to more than {self._most_inflated} bytes")
 
     def _onMessageFrameEnd(self) -> None:
@@ -332,10 +339,16 @@ class WebSocket(WebSocketServerProtocol):
     def _onMessageEnd(self) -> None:
         if self.failedByMe:
             return
-        data, self._message = bytes(self._message), bytearray()
+        data = self._take_message()
         # Behind our own Close too: until the peer's, it may have something on its way.
         self.compressed = self._isMessageCompressed
         self._conversation.received(data, self.message_is_binary)
+
+    def _take_message(self) -> bytes:
+        """What there is of a message, which then is nobody's any more."""
+        data, self._message = bytes(self._message), bytearray()
+        self.factory.unfinished.discard(self)
+        return data
 
     def _onPing(self, payload: bytes) -> None:
         self.sendPong(payload)
@@ -356,6 +369,7 @@ class WebSocket(WebSocketServerProtocol):
         if self._consuming:
             return
         self._consuming = True
+        end = self._clock.seconds() + _SLICE
         try:
             for _ in range(_PER_TURN):
                 if not self._reading or self._peer_closed or self.state == _CLOSED:
@@ -365,6 +379,8 @@ class WebSocket(WebSocketServerProtocol):
                     self._come_to_the_end()
                     return
                 self._unfinished = bool(self.processData())
+                if self._clock.seconds() >= end:
+                    break
         finally:
             self._consuming = False
         self.transport.pauseProducing()
@@ -428,7 +444,7 @@ class WebSocket(WebSocketServerProtocol):
         self.state = _CLOSED
         self.data = b""
         self._pending = b""
-        self._message = bytearray()
+        self._take_message()
         for call in (self._pinging, self._closing, self._resting):
             if call is not None and call.active():
                 call.cancel()
@@ -436,7 +452,11 @@ class WebSocket(WebSocketServerProtocol):
 
 
 class WebSockets(WebSocketServerFactory):
-    """What all WebSockets of one site have in common."""
+    """
+    What all WebSockets of one site have in common.
+
+    @ivar unfinished: what they have of messages together.
+    """
 
     log = WebSocket.log
 
@@ -448,6 +468,7 @@ class WebSockets(WebSocketServerFactory):
         super().__init__(server="")
         self._bounds = bounds
         self._clock = clock
+        self.unfinished = Unfinished()
         self.setProtocolOptions(
             webStatus=False,
             # Stop at once at what is wrong. What that means is `WebSocket._fail_connection`'s.

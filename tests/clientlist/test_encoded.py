@@ -140,3 +140,16 @@ def test_any_history_gives_whole_lists(
     found = set(joined([*read, *pieces]))
     assert stayed <= found <= at_start
     assert unique(encoded.whole()) == model
+
+
+@given(st.lists(st.integers(0, 3 * BLOCK), max_size=600), st.integers(1, 4 * BLOCK))
+@settings(max_examples=50)
+def test_the_newest_are_the_end_of_the_list(changes: list[int], limit: int) -> None:
+    encoded = filled(2 * BLOCK + 5)
+    for number in changes:
+        # Who is there leaves, who is not comes.
+        if f'"n{number}":'.encode() in encoded.whole():
+            encoded.discard(f"n{number}")
+        else:
+            encoded.set(f"n{number}", json.dumps(value(number)))
+    assert list(unique(encoded.newest(limit)).items()) == list(unique(encoded.whole()).items())[-limit:]

@@ -67,6 +67,14 @@ def test_the_page_is_reached_by_names_of_loopback_by_the_listeners_address_and_b
     assert ask(rig, "/api/listeners", at, host=host).status == 200
 
 
+def test_a_link_local_address_is_reached_without_its_scope(token_file: str) -> None:
+    rig = Rig(address="::", token_file=token_file)
+    at = replace(ELSEWHERE, address="fe80::2%eth0", local_address="fe80::1%eth0")
+    shown = {"authorization": f"Bearer {TOKEN}"}
+    assert ask(rig, "/api/listeners", at, host="[fe80::1]:8080", **shown).status == 200
+    assert ask(rig, "/api/listeners", at, host="[fe80::2]:8080", **shown).status == 403
+
+
 @pytest.mark.parametrize(
     "host", ["evil.example", "localhost.evil.example", "192.0.2.6", "page.example.evil", "[::2]"]
 )
@@ -147,11 +155,51 @@ def test_the_token_of_a_url_becomes_a_cookie_and_leaves_the_url(beyond: Rig) -> 
 
 @pytest.mark.parametrize(
     ("asked", "location"),
-    [("/?token=", "/"), ("/chat?a=b&token=", "/chat?a=b"), ("//evil.example/?token=", "/evil.example/")],
+    [
+        ("/?token=", "/"),
+        ("/chat?a=b&token=", "/chat?a=b"),
+        ("//evil.example/?token=", "/evil.example/"),
+        ("/\\evil.example/?token=", "/evil.example/"),
+    ],
 )
 def test_the_way_back_leads_to_this_site(beyond: Rig, asked: str, location: str) -> None:
     answer = ask(beyond, asked + TOKEN, ELSEWHERE, host="192.0.2.5")
     assert answer.headers["location"] == location
+
+
+def test_a_browser_that_follows_a_link_of_another_site_gets_there_with_its_cookie(beyond: Rig) -> None:
+    """With a redirection of such a link it would send no SameSite=Strict cookie, and be refused."""
+    browser = {"host": "192.0.2.5", "accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    for said in ({}, {"sec_fetch_site": "cross-site", "sec_fetch_mode": "navigate"}):
+        answer = ask(beyond, f"/chat?a=b&token={TOKEN}", ELSEWHERE, **browser, **said)
+        assert (answer.status, answer.headers["refresh"]) == (200, "0; url=/chat?a=b")
+        assert "SameSite=Strict" in answer.headers["set-cookie"]
+        assert TOKEN not in answer.body.decode()
+        assert ask(beyond, "/?token=x", ELSEWHERE, **browser, **said).status == 403
+    # Where the user typed it, and for programs, it is a redirection.
+    for path, said in (
+        ("/", {"sec_fetch_site": "none"}),
+        ("/api/facts", {}),
+    ):
+        answer = ask(beyond, f"{path}?token={TOKEN}", ELSEWHERE, **browser, **said)
+        assert (answer.status, answer.headers["location"]) == (303, path)
+
+
+def test_a_semicolon_does_not_hide_the_token_from_whoever_takes_it_away(beyond: Rig) -> None:
+    answer = ask(beyond, f"/?a=1;token={TOKEN}", ELSEWHERE, host="192.0.2.5")
+    assert (answer.status, "location" in answer.headers) == (403, False)
+    answer = ask(beyond, f"/?a=1;b=2&%74oken={TOKEN}", ELSEWHERE, host="192.0.2.5")
+    assert answer.headers["location"] == "/?a=1;b=2"
+
+
+@pytest.mark.parametrize("given", ["x", "x%3B%20Max-Age=99999999", "%0d%0aX-Evil:%201", "%ff", ""])
+def test_only_the_token_becomes_a_cookie(token_file: str, given: str) -> None:
+    """Where none is needed too: a link could leave behind any cookie for every port of the host."""
+    rig = Rig(token_file=token_file)
+    answer = ask(rig, f"/chat?token={given}")
+    assert (answer.status, answer.headers["location"]) == (303, "/chat")
+    assert "set-cookie" not in answer.headers
+    assert "set-cookie" in ask(rig, f"/chat?token={TOKEN}").headers
 
 
 def test_a_wrong_token_in_a_url_is_no_better_than_none(beyond: Rig) -> None:
@@ -263,10 +311,35 @@ def test_a_page_of_another_origin_changes_nothing(origin: str) -> None:
         assert answer.status == 403
         assert "another origin" in answer.json()["error"]
     assert len(rig.timeline) == 1
-    # It may ask, and its browser does not let it read.
-    answer = ask(rig, "/api/facts", host="localhost:8080", origin=origin)
-    assert answer.status == 200
+
+
+@pytest.mark.parametrize("path", ["/api/wait?timeout=0", "/%61pi/facts", "/metrics", "/static/style.css"])
+@pytest.mark.parametrize("origin", FOREIGN)
+def test_nor_does_it_ask_and_learn_from_the_time_that_the_answer_takes(path: str, origin: str) -> None:
+    answer = ask(Rig(origins=["*"]), path, host="localhost:8080", origin=origin)
+    assert answer.status == 403
     assert "access-control-allow-origin" not in answer.headers
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+@pytest.mark.parametrize("mode", ["no-cors", "navigate"])
+def test_a_request_without_an_origin_is_known_by_what_the_browser_says_of_it(site: str, mode: str) -> None:
+    """An image, a form, or a window that a page of another origin opens."""
+    rig = Rig(origins=["*"])
+    said = {"sec_fetch_site": site, "sec_fetch_mode": mode}
+    for path in ("/api/wait?timeout=0", "/%61pi/facts", "/metrics", "/ws/facts"):
+        assert ask(rig, path, HERE, **said).status == 403
+    assert ask(rig, "/api/facts", HERE, "DELETE", **said).status == 403
+    assert ask(rig, "/", HERE, "POST", **said).status == 403
+    # A link leads to the page, which is the same for everybody; a picture in another page does not.
+    assert ask(rig, "/", HERE, **said).status == (200 if mode == "navigate" else 403)
+
+
+@pytest.mark.parametrize("site", ["same-origin", "none"])
+def test_our_own_page_and_what_somebody_types_are_not_foreign(site: str) -> None:
+    for mode in ("cors", "navigate"):
+        answer = ask(Rig(), "/api/facts", sec_fetch_site=site, sec_fetch_mode=mode)
+        assert answer.status == 200
 
 
 @pytest.mark.parametrize(
@@ -297,13 +370,17 @@ def test_a_websocket_of_another_origin_is_refused(origin: str) -> None:
     assert upgrade(rig, "/api/facts", host="localhost:8080", origin=origin) == 403
 
 
-@pytest.mark.parametrize("origins", [["*"], ["https://App.example/"]])
+@pytest.mark.parametrize("origins", [["*"], ["https://App.example/"], ["https://app.example:443"]])
 def test_origins_that_are_named_may_use_services_and_nothing_else(origins: list[str]) -> None:
     rig = Rig(origins=origins)
     origin = "https://app.example"
     assert upgrade(rig, "/ws/nothing", origin=origin) != 403
     for path in ("/ws/facts", "/ws/canvas", "/ws/facts/", "/ws/", "/ws/a/b", "/api/facts", "/"):
         assert upgrade(rig, path, origin=origin) == 403
+    # The same, as resources are found.
+    for path in ("/ws/%66acts", "/ws/canva%73", "/%77s/facts", "/ws%2ffacts"):
+        assert upgrade(rig, path, origin=origin) == 403
+    assert upgrade(rig, "/%77s/%6eothing", origin=origin) != 403
     for path in ("/api/facts", "/ws/nothing"):
         assert ask(rig, path, method="DELETE", origin=origin).status == 403
 
@@ -313,6 +390,29 @@ def test_a_websocket_may_bring_its_token_in_the_url(beyond: Rig) -> None:
     assert upgrade(beyond, "/ws/nothing", ELSEWHERE, **at) == 403
     assert upgrade(beyond, "/ws/nothing?token=x", ELSEWHERE, **at) == 403
     assert upgrade(beyond, f"/ws/nothing?token={TOKEN}", ELSEWHERE, **at) == 404
+
+
+@pytest.mark.parametrize("host", ["page.example:80", "http://page.example", "*.example", "", "a b", "-x"])
+def test_a_host_that_none_could_match_is_refused_at_start(host: str) -> None:
+    with pytest.raises(ValueError, match=r"^web\.hosts '.*': expected a name or an address, without a port$"):
+        Rig(hosts=[host])
+    assert ask(Rig(hosts=["[2001:db8::5]"]), "/api/facts", host="[2001:db8::5]:80").status == 200
+
+
+@pytest.mark.parametrize(
+    "origin", ["app.example", "https://app.example/page", "https://", '["*"]', "", "a b"]
+)
+def test_an_origin_that_none_could_match_is_refused_at_start(origin: str) -> None:
+    with pytest.raises(
+        ValueError, match=r"^origin '.*': expected such as https://app\.example\.org, without"
+    ):
+        Rig(origins=[origin])
+
+
+def test_apps_have_origins_too() -> None:
+    rig = Rig(origins=["null", "app://shell", "http://[::1]:3000"])
+    for origin in ("null", "app://shell", "http://[::1]:3000"):
+        assert upgrade(rig, "/ws/nothing", origin=origin) != 403
 
 
 # -- at start --------------------------------------------------------------------------------------------

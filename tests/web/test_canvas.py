@@ -91,6 +91,16 @@ def test_a_number_that_is_none_is_refused(rig: ServiceRig, number: str) -> None:
     assert client.heard()[0]["type"] == "error"
 
 
+def test_the_longest_stroke_is_drawn_and_a_longer_message_is_not_even_read(rig: ServiceRig) -> None:
+    client = rig.open("/ws/canvas")
+    client.heard()
+    point = [1 / 3, 2 / 3]
+    client.say(**{**STROKE, "points": [point] * 1000})
+    assert client.heard() == []
+    client.send(frame(TEXT, b"[" + b"[]," * 30_000 + b"0]"))
+    assert client.heard() == [{"type": "error", "reason": "a message has at most 65536 bytes"}]
+
+
 class Silent(CanvasMessages):
     def tell(self, message: bytes) -> None:
         self.told = message

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -41,6 +43,8 @@ class FakeListener:
     def dropped(self) -> int:
         return self._dropped
 
+
+PAGE = Path(__file__).parents[2] / "docs" / "web.md"
 
 ECHO = Place("echo", "tcp://127.0.0.1:7", "tcp", "127.0.0.1", 7)
 DATAGRAMS = Place("echo", "udp://127.0.0.1:7", "udp", "127.0.0.1", 7)
@@ -164,10 +168,42 @@ def test_openmetrics_is_given_to_those_who_accept_it(rig: Rig) -> None:
     assert answer.body.count(b"# EOF") == 1
 
 
+@pytest.mark.parametrize("version", ["x", "1.x", "1e3", "", ".", "²", '1.0.0"'])
+@pytest.mark.parametrize("form", ["application/openmetrics-text", "text/plain"])
+def test_who_asks_for_a_version_that_is_none_is_answered(rig: Rig, form: str, version: str) -> None:
+    answer = rig.ask("/metrics", accept=f"{form}; version={version}; escaping=x")
+    assert answer.status == 200
+    assert b"netsvc_ready 1.0" in answer.body
+
+
 def test_a_listeners_name_may_hold_anything(rig: Rig) -> None:
     odd = 'unix:/tmp/"\\\n'
     rig.listeners.append(FakeListener(Place("odd", odd, "unix", "/tmp", None), Counts(1), most=1))
     assert of(samples(rig.ask("/metrics")), "netsvc_connections_open", service="odd", listener=odd) == 1
+
+
+def test_every_metric_is_in_the_documentation_and_nothing_else_is(rig: Rig) -> None:
+    rig.ask("/nothing")
+    rig.facts.missed["Ring"] = 1
+    text = rig.ask("/metrics").body.decode()
+    # A histogram is documented by its own name, and so is everything else by the name that it is asked by.
+    there = set(re.findall(r"^(netsvc_[a-z_]+?)(?:_bucket|_count|_sum)?(?:[{ ])", text, re.M))
+    documented = set(re.findall(r"`(netsvc_[a-z_]+)`", PAGE.read_text()))
+    assert there == documented
+
+
+def test_what_only_rises_is_a_counter_and_everything_says_what_it_is(rig: Rig) -> None:
+    rig.facts.missed["Ring"] = 1
+    text = rig.ask("/metrics").body.decode()
+    helped = dict(re.findall(r"^# HELP (netsvc_\S+) (\S.*)$", text, re.M))
+    typed = dict(re.findall(r"^# TYPE (netsvc_\S+) (\S+)$", text, re.M))
+    assert helped.keys() == typed.keys()
+    assert {name for name, kind in typed.items() if kind == "counter"} == {
+        name for name in typed if name.endswith("_total")
+    }
+    assert typed["netsvc_loop_lag_seconds"] == "histogram"
+    rest = {kind for name, kind in typed.items() if not name.endswith(("_total", "_lag_seconds"))}
+    assert rest == {"gauge"}
 
 
 def test_every_metric_says_what_it_is(rig: Rig) -> None:

@@ -177,6 +177,21 @@ def test_a_session_whose_messages_nobody_fetches_ends(
     assert ann.ask("GET").status == 404
 
 
+def test_the_more_sessions_there_are_the_less_may_wait_for_each(
+    rig: ServiceRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(polling, "MAX_QUEUED_TOGETHER", 3000)
+    ann, bob, eve = (joined(rig, name) for name in ("ann", "bob", "eve"))
+    said = 0
+    while ann.ask("GET", ann.path + "?wait=0&after=0").status == 200:
+        bob.say(type="say", text="*" * 90)
+        # Whoever asks for what there is stays.
+        assert eve.poll() is not None
+        said += 1
+    assert 5 <= said <= 10
+    assert bob.ask("DELETE").status == 200
+
+
 @pytest.mark.parametrize(
     "query",
     ["?wait=51", "?wait=-1", "?wait=x", "?after=x", "?after=1&after=2", "?after=" + "9" * 30, "?since=1"],

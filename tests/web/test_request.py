@@ -44,6 +44,7 @@ def error_of(connection: Connection) -> tuple[int, str]:
         (b"GET / HTTP/1.1\r\nHost: a@b\r\n\r\n", 400, "the Host header is malformed"),
         (b"GET / HTTP/1.1\r\nHost: a:b\r\n\r\n", 400, "the Host header is malformed"),
         (b"GET / HTTP/1.1\r\nHost: \r\n\r\n", 400, "the Host header is malformed"),
+        (b"GET / HTTP/1.1\r\nHost: -e.localhost\r\n\r\n", 400, "the Host header is malformed"),
         (b"GET http://a@b/ HTTP/1.1\r\nHost: a\r\n\r\n", 400, "the request target is malformed"),
         (b"GET / HTTP/1.1\r\nHost: a\r\n b\r\n\r\n", 400, "begins with a blank"),
         (b" GET / HTTP/1.1\r\nHost: a\r\n\r\n", 400, "begins with a blank"),
@@ -138,6 +139,7 @@ def test_a_head_is_read_the_same_however_it_is_cut(data: st.DataObject) -> None:
         connection = Rig().connect()
         for piece in pieces:
             connection.send(piece)
+        connection.turn()
         found = [answer.status for answer in connection.answers()]
         connection.lose()
         return found
@@ -151,6 +153,29 @@ def test_the_server_of_an_absolute_target_is_the_one_that_is_meant(rig: Rig) -> 
     assert answer.status == 200
     assert rig.connect().ask("HTTP://evil.example/", host="localhost").status == 403
     assert rig.connect().ask("http://localhost", host="localhost").status in (200, 404)
+
+
+@pytest.mark.parametrize(
+    ("query", "error"),
+    [
+        ("foo", "foo='': expected one of the keys"),
+        ("contains=a;limit=1&order", "order='': expected oldest or newest"),
+        ("kind=a+b%2Bc%3B", "kind='a b+c;': expected one of"),
+        ("a%3Db=c", "a=b='c': expected one of the keys"),
+        ("&&kind==", "kind='=': expected one of"),
+    ],
+)
+def test_a_query_is_read_as_others_write_it(rig: Rig, query: str, error: str) -> None:
+    answer = rig.ask(f"/api/facts?{query}")
+    assert answer.status == 400
+    assert answer.json()["error"].startswith(error)
+
+
+def test_a_semicolon_is_part_of_a_value(rig: Rig) -> None:
+    rig.receive(b"a;b")
+    rig.receive(b"a")
+    (fact,) = rig.ask("/api/facts?contains=a;b").json()["facts"]
+    assert fact["length"] == 3
 
 
 @pytest.mark.parametrize("target", ["*", "localhost:80", "x"])
@@ -188,11 +213,26 @@ def test_a_malformed_chunk_is_refused(rig: Rig) -> None:
     assert error_of(connection)[0] == 400
 
 
+@pytest.mark.parametrize("trailer", [b"X: a\nb", b"X: a\rb", b"X: y\r\nX: a\n\nGET /a HTTP/1.1\nHost: b"])
+def test_a_trailer_that_others_would_end_elsewhere_is_refused(rig: Rig, trailer: bytes) -> None:
+    head = b"POST /readyz HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    connection = rig.connect()
+    connection.send(head + b"0\r\n" + trailer + b"\r\n\r\n" + FINE)
+    status, text = error_of(connection)
+    assert status == 400
+    assert "otherwise than in CR LF" in text
+    connection = rig.connect()
+    connection.send(head + b"0\r\nX: y\r\n\r\n" + FINE)
+    connection.turn()
+    assert [answer.status for answer in connection.answers()] == [405, 200]
+
+
 def test_a_body_is_kept_in_memory_and_what_follows_is_the_next_request(rig: Rig) -> None:
     connection = rig.connect()
     connection.send(
         b"POST /readyz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 65536\r\n\r\n" + b"\n" * 65_536 + FINE
     )
+    connection.turn()
     assert [answer.status for answer in connection.answers()] == [405, 200]
     assert not connection.closing
 
@@ -263,7 +303,69 @@ def test_a_request_that_is_answered_later_has_no_time_of_the_channels(rig: Rig) 
 def test_requests_that_come_together_are_answered_in_their_order(rig: Rig) -> None:
     connection = rig.connect()
     connection.send(FINE + FINE.replace(b"readyz", b"nothing") + FINE)
+    connection.turn()
     assert [answer.status for answer in connection.answers()] == [200, 404, 200]
+    assert not connection.closing
+
+
+def test_a_thousand_requests_that_come_together_hold_nobody_up(rig: Rig) -> None:
+    connection = rig.connect()
+    connection.send(FINE * 1000 + FINE[:-2])
+    assert len(connection.answers()) == 1
+    # Nothing more is read until they are answered, one in each turn of the reactor.
+    assert connection.wire.producerState == "paused"
+    connection.turn(times=10)
+    assert len(connection.answers()) == 10
+    connection.turn(times=1000)
+    assert len(connection.answers()) == 989
+    assert connection.wire.producerState == "producing"
+    connection.send(FINE[-2:])
+    assert len(connection.answers()) == 1
+    # And the time for the next request begins anew.
+    rig.clock.advance(rig.site.web.keep_alive + 1)
+    assert connection.closing
+
+
+def test_requests_are_not_answered_faster_than_the_client_reads(rig: Rig) -> None:
+    connection = rig.connect()
+    connection.send(FINE * 100)
+    connection.channel.pauseProducing()
+    connection.turn()
+    assert len(connection.answers()) == 1
+    # However long that takes, nothing is wrong with the requests.
+    rig.clock.advance(100)
+    assert connection.answers() == []
+    assert not connection.closing
+    connection.channel.resumeProducing()
+    connection.turn(times=10)
+    assert len(connection.answers()) == 10
+    connection.channel.pauseProducing()
+    connection.channel.resumeProducing()
+    connection.turn()
+    assert len(connection.answers()) == 89
+    connection.lose()
+
+
+def test_all_that_came_before_the_end_of_input_is_answered(rig: Rig) -> None:
+    connection = rig.connect()
+    connection.send(FINE * 3 + FINE[:-2])
+    connection.end_of_input()
+    assert not connection.closing
+    connection.turn()
+    assert len(connection.answers()) == 3
+    assert connection.closing
+
+
+def test_requests_that_came_together_end_with_their_connection(rig: Rig) -> None:
+    lost, closing = rig.connect(), rig.connect()
+    lost.send(FINE * 3)
+    lost.lose()
+    closing.send(FINE + FINE.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n") + FINE)
+    closing.turn()
+    assert len(closing.answers()) == 2
+    assert closing.closing
+    closing.lose()
+    assert rig.clock.getDelayedCalls() == []
 
 
 @pytest.mark.parametrize("value", ["close", "Close, TE", "keep-alive, close"])
@@ -309,6 +411,7 @@ def test_a_client_that_has_finished_sending_is_still_answered(rig: Rig) -> None:
     connection.end_of_input()
     assert not connection.closing
     rig.clock.pump([1] * 6)
+    connection.turn()
     assert [answer.status for answer in connection.answers()] == [404, 200]
     assert connection.closing
 

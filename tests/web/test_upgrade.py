@@ -75,10 +75,11 @@ def test_a_key_given_twice_is_none(rig: ServiceRig) -> None:
     assert rig.open("/ws/echo", Sec_WebSocket_Key=f"{key}\r\nSec-WebSocket-Key: {key}").status == 400
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "HEAD", "OPTIONS"])
 def test_other_methods_open_nothing(rig: ServiceRig, method: str) -> None:
     connection = Connection(rig.site, rig.clock)
-    assert connection.ask("/ws/echo", method).status == 405
+    answer = connection.ask("/ws/echo", method)
+    assert (answer.status, answer.headers["allow"]) == (405, "GET")
     connection.lose()
 
 
@@ -103,6 +104,37 @@ def test_the_first_subprotocol_is_chosen(rig: ServiceRig, offered: str, chosen: 
     assert head.startswith("HTTP/1.1 101 ")
 
 
+@pytest.mark.parametrize(
+    ("offer", "answer"),
+    [
+        ("permessage-deflate", "permessage-deflate"),
+        ('Permessage-Deflate; client_max_window_bits="15"', "permessage-deflate"),
+        ("permessage-deflate; client_max_window_bits=8", "permessage-deflate"),
+        ("permessage-deflate; server_max_window_bits=9", "permessage-deflate; server_max_window_bits=9"),
+        # What cannot be met, or is not known, is declined; the next offer is what the client takes instead.
+        ("permessage-deflate; server_max_window_bits=8", None),
+        ("permessage-deflate; client_max_window_bits=99", None),
+        ("permessage-deflate; client_max_window_bits=abc", None),
+        ("permessage-deflate; server_max_window_bits", None),
+        ("permessage-deflate; server_no_context_takeover=1", None),
+        ("permessage-deflate; server_no_context_takeover; server_no_context_takeover", None),
+        ("permessage-deflate; of_the_future=1", None),
+        ("permessage-deflate;;", None),
+        ("permessage-deflate\xff", None),
+        ('permessage-brotli, =;,", ,', None),
+        (
+            "permessage-deflate; of_the_future, permessage-deflate; server_no_context_takeover",
+            "permessage-deflate; server_no_context_takeover",
+        ),
+    ],
+)
+def test_an_offer_to_compress_is_taken_or_declined(rig: ServiceRig, offer: str, answer: str | None) -> None:
+    client = rig.open("/ws/echo", Sec_WebSocket_Extensions=offer)
+    assert client.status == 101
+    given = [line for line in client.head.split("\r\n") if line.startswith("Sec-WebSocket-Extensions")]
+    assert given == ([] if answer is None else [f"Sec-WebSocket-Extensions: {answer}"])
+
+
 def test_what_comes_in_one_read_with_the_handshake_is_not_lost(rig: ServiceRig) -> None:
     connection = Connection(rig.site, rig.clock)
     connection.channel.dataReceived(opening("/ws/echo") + frame(PING, b"early") + frame(TEXT, b"*" * 20_000))
@@ -112,6 +144,18 @@ def test_what_comes_in_one_read_with_the_handshake_is_not_lost(rig: ServiceRig) 
     assert len(sent) == 7 + 4 + 20_000
     assert connection.wire.producerState == "producing"
     wire: Any = connection.wire
+    wire.protocol.connectionLost(Failure(ConnectionDone()))
+
+
+def test_a_handshake_may_come_behind_another_request(rig: ServiceRig) -> None:
+    connection = Connection(rig.site, rig.clock)
+    fine = b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    connection.send(fine * 2 + opening("/ws/echo") + frame(PING, b"early"))
+    connection.turn()
+    wire: Any = connection.wire
+    assert wire.value().count(b"HTTP/1.1 200 ") == 2
+    assert wire.value().endswith(b"\x8a\x05early")
+    assert wire.producerState == "producing"
     wire.protocol.connectionLost(Failure(ConnectionDone()))
 
 

@@ -118,6 +118,29 @@ def peak_of(run: Any) -> int:
         tracemalloc.stop()
 
 
+def test_messages_that_never_end_share_what_there_is_for_all_of_them() -> None:
+    rig = Rig()
+    unfinished = rig.socket.factory.unfinished
+    others = [object() for _ in range(127)]
+    for one in others:
+        unfinished.add(one)
+    rig.client.send(frame(BINARY, b"*" * (512 * KIB), fin=False))
+    assert rig.client.received() == []
+    rig.client.send(frame(CONTINUATION, b"*"))
+    assert close_code(rig.client.received()) == 1009
+    rig.client.lose()
+    assert unfinished.share() == 64 * MIB // 127
+
+
+def test_what_has_ended_has_no_share_any_more() -> None:
+    rig = Rig()
+    for _ in range(3):
+        rig.client.send(frame(BINARY, b"*" * KIB, fin=False), frame(CONTINUATION, b"*"))
+    assert [len(one) for one in rig.messages()] == [KIB + 1] * 3
+    assert rig.socket.factory.unfinished.share() == 64 * MIB
+    rig.client.lose()
+
+
 def test_300_mb_of_unfinished_fragments_end_in_1009_and_take_less_than_4_mib() -> None:
     rig = Rig()
     first = frame(BINARY, b"*" * 65_536, fin=False)
@@ -211,6 +234,26 @@ def test_very_many_frames_in_one_read_are_taken_in_several_turns() -> None:
     for _ in range(100):
         rig.clock.advance(0.001)
     assert len(rig.messages()) == 5000
+    assert rig.wire.reading
+    rig.client.lose()
+
+
+def test_messages_that_take_their_time_are_taken_in_several_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as small frames that inflate to large messages."""
+    rig = Rig()
+    received = rig.listener.received
+
+    def slow(data: bytes, binary: bool) -> None:
+        rig.clock.rightNow += 0.002
+        received(data, binary)
+
+    monkeypatch.setattr(rig.listener, "received", slow)
+    rig.socket.dataReceived(frame(TEXT, b"a") * 20)
+    assert len(rig.messages()) == 2
+    assert not rig.wire.reading
+    for _ in range(20):
+        rig.clock.advance(0.001)
+    assert len(rig.messages()) == 20
     assert rig.wire.reading
     rig.client.lose()
 
