@@ -141,11 +141,13 @@ class Chromium:
             return list(self._events[session])
 
     @contextmanager
-    def tab(self, url: str, *, width: int = 1280, height: int = 800, dark: bool = False) -> Iterator[Tab]:
-        """Open a page in a tab of its own, as nobody who was here before."""
+    def tab(
+        self, url: str, *, width: int = 1280, height: int = 800, dark: bool = False, zone: str = "UTC"
+    ) -> Iterator[Tab]:
+        """Open a page in a tab of its own, as nobody who was here before; see `Tab`."""
         context = self.call("Target.createBrowserContext")["browserContextId"]
         try:
-            yield Tab(self, context, url, width, height, dark)
+            yield Tab(self, context, url, width, height, dark, zone)
         finally:
             self.call("Target.disposeBrowserContext", {"browserContextId": context})
 
@@ -185,7 +187,7 @@ class Tab:
     """A page in the browser."""
 
     def __init__(
-        self, browser: Chromium, context: str, url: str, width: int, height: int, dark: bool
+        self, browser: Chromium, context: str, url: str, width: int, height: int, dark: bool, zone: str
     ) -> None:
         """
         @param context: the browser's context that it belongs to.
@@ -193,6 +195,7 @@ class Tab:
         @param width: of what is seen of it, in CSS pixels.
         @param height: the same.
         @param dark: whether its reader likes it dark.
+        @param zone: the time zone that its reader is in.
         """
         self._browser = browser
         self._context = context
@@ -201,16 +204,21 @@ class Tab:
         self._session: str = attached["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
-        self.call(
-            "Emulation.setDeviceMetricsOverride",
-            {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600},
-        )
+        self.resize(width, height)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", {"features": [scheme]})
+        self.call("Emulation.setTimezoneOverride", {"timezoneId": zone})
         # A tab counts as seen and has the focus whichever is in front.
         self.call("Emulation.setFocusEmulationEnabled", {"enabled": True})
         self.call("Page.navigate", {"url": url})
         self.wait_for("document.readyState === 'complete' && location.href !== 'about:blank'")
+
+    def resize(self, width: int, height: int) -> None:
+        """Let so much of it be seen, in CSS pixels."""
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600},
+        )
 
     def call(self, method: str, params: Mapping[str, Any] | None = None) -> Message:
         """Ask the browser for something about this tab; see `Chromium.call`."""
@@ -341,6 +349,22 @@ class Tab:
     def picture(self) -> bytes:
         """What is seen, as PNG."""
         return base64.b64decode(self.call("Page.captureScreenshot")["data"])
+
+    def sockets(self) -> list[str]:
+        """The URLs of all WebSockets that the page has opened, in their order."""
+        return [one["url"] for one in self._seen("Network.webSocketCreated")]
+
+    def open_sockets(self) -> int:
+        """How many of them are not closed."""
+        return len(self.sockets()) - len(self._seen("Network.webSocketClosed"))
+
+    def requests(self) -> list[str]:
+        """The URLs of whatever the page has asked for, WebSockets aside."""
+        return [one["request"]["url"] for one in self._seen("Network.requestWillBeSent")]
+
+    def _seen(self, method: str) -> list[Message]:
+        events = self._browser.events(self._session)
+        return [one["params"] for one in events if one["method"] == method]
 
     def complaints(self) -> list[str]:
         """What the page or the browser complained of: errors, exceptions, violations of the page's policy."""

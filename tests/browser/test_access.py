@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.browser.chromium import Chromium
+from tests.browser.test_accessibility import complaints, is_too_wide, violations
 from tests.browser.test_timeline import rows_with, send
 from tests.live.daemon import running
 
@@ -32,6 +33,18 @@ def test_who_opens_the_url_with_the_token_sees_everything(browser: Chromium, tmp
             send(daemon, "secret message")
             tab.wait_for(rows_with("secret message"))
             assert tab.complaints() == []
-        with browser.tab(site) as stranger:
-            stranger.wait_for_text("token")
-            assert stranger.count("#facts") == 0
+        with browser.tab(f"{site}/chat", width=360, dark=True) as stranger:
+            stranger.wait_for_text("A token is needed")
+            assert stranger.count("#messages") == 0
+            assert violations(stranger) == []
+            assert not is_too_wide(stranger)
+            stranger.fill("[name=token]", "not-this-one")
+            stranger.press("Enter")
+            stranger.wait_for("location.search.includes('not-this-one')")
+            stranger.wait_for_text("A token is needed")
+            stranger.fill("[name=token]", "let-me-in")
+            stranger.press("Enter")
+            stranger.wait_for("document.querySelector('#join') !== null")
+            assert stranger.evaluate("location.pathname + location.search") == "/chat"
+            # That the page was not given at first is what the browser itself says.
+            assert [one for one in complaints(stranger) if "403 (Forbidden)" not in one] == []

@@ -19,8 +19,12 @@ pytestmark = [pytest.mark.live, pytest.mark.program("chromium")]
 
 AXE = (resources.files("axe_core_python") / "axe.min.js").read_text()
 
-#: WCAG 2.1 A and AA, and what axe-core's authors hold for good practice.
-RULES = "{runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice']}"
+#: WCAG 2.1 A and AA, and what axe-core's authors hold for good practice; and that who speaks to the page can
+#: say what a button shows, which became part of the former only later.
+RULES = (
+    "{runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice'],"
+    "rules: {'label-content-name-mismatch': {enabled: true}}}"
+)
 
 
 def violations(tab: Tab) -> list[str]:
@@ -31,6 +35,11 @@ def violations(tab: Tab) -> list[str]:
         "({id, nodes}) => `${id}: ${nodes.map((node) => node.html.slice(0, 200)).join(' ')}`))"
     )
     return found
+
+
+def complaints(tab: Tab) -> list[str]:
+    """What the page complained of; axe-core looks at drawn letters, which the browser has an opinion on."""
+    return [one for one in tab.complaints() if not one.startswith("Canvas2D: Multiple readback")]
 
 
 def overlap(tab: Tab) -> bool:
@@ -66,7 +75,36 @@ def test_the_timeline_is_for_everybody(browser: Chromium, fresh: Daemon, width: 
         assert violations(tab) == []
         assert not overlap(tab)
         assert not is_too_wide(tab)
-        assert tab.complaints() == []
+        assert complaints(tab) == []
+
+
+@pytest.mark.parametrize("width", [320, 640, 769, 1000, 1199, 1200, 1920])
+def test_text_has_room_at_any_width(browser: Chromium, daemon: Daemon, site: str, width: int) -> None:
+    send(daemon, "some text to read")
+    with browser.tab(f"{site}/#contains=to+read", width=width) as tab:
+        tab.wait_for("document.querySelector('.fact .text') !== null")
+        assert tab.evaluate("document.querySelector('.fact .text').clientWidth") >= 140
+        assert not is_too_wide(tab)
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1280, True), (360, False)])
+def test_a_timeline_that_is_looked_back_in_is(
+    browser: Chromium, fresh: Daemon, width: int, dark: bool
+) -> None:
+    send(fresh, *(f"some {number}" for number in range(250)))
+    with browser.tab(site_of(fresh), width=width, dark=dark) as tab:
+        tab.wait_for("document.querySelectorAll('.fact').length === 200")
+        if width < 640:
+            assert not tab.evaluate("document.querySelector('#filters').checkVisibility()")
+            tab.click("#filters-toggle")
+        tab.evaluate("document.querySelector('#facts').scrollTop = 0")
+        assert violations(tab) == []
+        tab.click("#earlier button")
+        tab.wait_for_text("earlier facts", "#earlier .note")
+        tab.fill("[name=contains]", "hex:0")
+        tab.wait_for_text("Content: expected", "#filters-error")
+        assert violations(tab) == []
+        assert not is_too_wide(tab)
 
 
 @pytest.mark.parametrize(("width", "dark"), [(1280, True), (360, False)])
@@ -75,7 +113,7 @@ def test_an_empty_timeline_is(browser: Chromium, site: str, width: int, dark: bo
         tab.wait_for_text("Nothing fits the filter")
         assert violations(tab) == []
         assert not is_too_wide(tab)
-        assert tab.complaints() == []
+        assert complaints(tab) == []
 
 
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (360, True)])
@@ -96,10 +134,12 @@ def test_the_other_pages_are(browser: Chromium, site: str, page: str, width: int
             tab.wait_for("document.querySelector('#state').dataset.state === 'live'")
         assert violations(tab) == []
         assert not is_too_wide(tab)
-        assert tab.complaints() == []
+        assert complaints(tab) == []
 
 
 def test_what_is_wrong_is_found(browser: Chromium, site: str) -> None:
     with browser.tab(f"{site}/echo") as tab:
         tab.evaluate("document.querySelector('main').append(document.createElement('input'))")
-        assert any(one.startswith("label:") for one in violations(tab))
+        tab.evaluate("document.querySelector('#send button').setAttribute('aria-label', 'Something else')")
+        found = {one.partition(":")[0] for one in violations(tab)}
+        assert found >= {"label", "label-content-name-mismatch"}

@@ -55,6 +55,29 @@ def test_two_share_a_picture_and_a_third_gets_it(browser: Chromium, fresh: Daemo
                 assert tab.complaints() == []
 
 
+def test_a_second_finger_draws_nothing(browser: Chromium, fresh: Daemon) -> None:
+    with browser.tab(f"{site_of(fresh)}/canvas") as tab:
+        tab.wait_for(LIVE)
+
+        def touch(kind: str, *points: tuple[float, float]) -> None:
+            places = [(number, at(tab, *point)) for number, point in enumerate(points)]
+            touched = [{"x": x, "y": y, "id": number} for number, (x, y) in places]
+            tab.call("Input.dispatchTouchEvent", {"type": kind, "touchPoints": touched})
+
+        touch("touchStart", (0.2, 0.2))
+        touch("touchMove", (0.3, 0.2))
+        touch("touchStart", (0.3, 0.2), (0.8, 0.8))
+        touch("touchMove", (0.4, 0.2), (0.7, 0.8))
+        touch("touchEnd")
+        tab.wait_for(ink(tab, 0.35, 0.2))
+        # Neither where the second finger was, nor between the two.
+        for place in ((0.75, 0.8), (0.5, 0.4), (0.55, 0.5)):
+            assert not tab.evaluate(ink(tab, *place))
+        tab.drag([at(tab, 0.1, 0.9), at(tab, 0.2, 0.9)])
+        tab.wait_for(ink(tab, 0.15, 0.9))
+        assert tab.complaints() == []
+
+
 def test_keys_draw(browser: Chromium, fresh: Daemon) -> None:
     with browser.tab(f"{site_of(fresh)}/canvas") as tab:
         tab.wait_for(LIVE)

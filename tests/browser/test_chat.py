@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -28,29 +30,39 @@ def say(tab: Tab, text: str) -> None:
     tab.wait_for("document.querySelector('#text').value === ''")
 
 
-def test_two_browsers_and_a_socket_chat(browser: Chromium, daemon: Daemon, site: str) -> None:
-    with (
-        browser.tab(f"{site}/chat") as ann,
-        browser.tab(f"{site}/chat") as bob,
-        daemon.connect("chat") as eve,
-        eve.makefile("rwb", buffering=0) as lines,
-    ):
+@contextmanager
+def netcat(daemon: Daemon) -> Iterator[subprocess.Popen[bytes]]:
+    """A terminal with ``nc``, as the page says; its pipes have no buffers."""
+    command = ["nc", "127.0.0.1", str(daemon.port("chat"))]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.program("nc")
+def test_two_browsers_and_nc_chat(browser: Chromium, daemon: Daemon, site: str) -> None:
+    with browser.tab(f"{site}/chat") as ann, browser.tab(f"{site}/chat") as bob, netcat(daemon) as eve:
+        assert eve.stdin is not None
+        assert eve.stdout is not None
+        ann.wait_for_text(f"nc 127.0.0.1 {daemon.port('chat')}", "#elsewhere")
         join(ann, "ann")
         join(bob, "bob")
-        lines.write(b"eve\n")
+        eve.stdin.write(b"eve\n")
         ann.wait_for_text("eve joined", "#messages")
         assert ann.text("#people").split("\n") == ["ann (you)", "bob", "eve"]
         say(ann, "hello from a page")
         bob.wait_for_text("hello from a page", "#messages")
-        while b"hello from a page" not in (line := lines.readline()):
+        while b"hello from a page" not in (line := eve.stdout.readline()):
             assert line
         assert line == b"ann: hello from a page\n"
-        lines.write(b"hello from a socket\n")
+        eve.stdin.write(b"hello from a terminal\n")
         for tab in (ann, bob):
-            tab.wait_for_text("hello from a socket", "#messages")
+            tab.wait_for_text("hello from a terminal", "#messages")
         said = ann.evaluate("[...document.querySelectorAll('.said .words')].map((one) => one.innerText)")
-        assert said == ["hello from a page", "hello from a socket"]
-        eve.shutdown(socket.SHUT_RDWR)
+        assert said == ["hello from a page", "hello from a terminal"]
+        eve.kill()
         bob.wait_for_text("eve left", "#messages")
         bob.click("#leave")
         ann.wait_for_text("bob left", "#messages")

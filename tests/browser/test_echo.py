@@ -29,6 +29,33 @@ def test_what_is_sent_comes_back(browser: Chromium, site: str) -> None:
         assert tab.complaints() == []
 
 
+def test_who_sends_at_once_has_one_connection(browser: Chromium, site: str) -> None:
+    with browser.tab(f"{site}/echo") as tab:
+        tab.evaluate(
+            "for (let times = 0; times < 5; times++) document.querySelector('#send').requestSubmit()"
+        )
+        tab.wait_for("document.querySelectorAll('.message').length === 10")
+        assert len(tab.sockets()) == 1
+
+
+def test_the_newest_message_is_seen_whatever_opens_above_it(browser: Chromium, site: str) -> None:
+    with browser.tab(f"{site}/echo", height=500) as tab:
+        assert "appears here" in tab.evaluate(
+            "getComputedStyle(document.querySelector('#messages'), '::before').content"
+        )
+        tab.fill("#message", "W" * 2000)
+        tab.press("Enter")
+        tab.wait_for("document.querySelectorAll('.message').length === 2")
+        tab.choose("#form", "hex")
+        assert tab.evaluate("document.querySelector('#newline').disabled")
+        tab.press("Enter")
+        tab.wait_for_text("That is no hex", "#error")
+        tab.wait_for(
+            "(({scrollHeight, scrollTop, clientHeight}) => scrollHeight - scrollTop - clientHeight < 2)"
+            "(document.querySelector('#messages'))"
+        )
+
+
 def test_every_running_stream_service_can_be_talked_to(browser: Chromium, site: str) -> None:
     with browser.tab(f"{site}/echo") as tab:
         tab.wait_for("document.querySelector('#service option[value=timestamp]') !== null")

@@ -88,6 +88,35 @@ def test_numbers_are_as_people_read_them(tab: Tab, function: str, value: Any, te
     assert call(tab, "format", function, value) == text
 
 
+def test_times_are_local_and_say_so(browser: Chromium, site: str) -> None:
+    for zone, expected in [
+        ("Asia/Kolkata", "2026-11-20T17:57:46.958230001+05:30"),
+        ("America/St_Johns", "2026-11-20T08:57:46.958230001-03:30"),
+    ]:
+        with browser.tab(f"{site}/static/icon.svg", zone=zone) as tab:
+            assert call(tab, "format", "instant", "1795177666958230001") == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        ("2026-07-01T12:30:00Z", "2026-07-01T08:30:00"),
+        ("2026-07-01T12:30:00+02:00", "2026-07-01T06:30:00"),
+        ("yesterday", ""),
+        ("", ""),
+        (None, ""),
+        ("9999999999d", ""),
+    ],
+)
+def test_moments_of_a_link_are_local_in_a_field(
+    browser: Chromium, site: str, text: str | None, field: str
+) -> None:
+    with browser.tab(f"{site}/static/icon.svg", zone="America/New_York") as tab:
+        assert call(tab, "moment", "fieldOf", text) == field
+        if field:
+            assert call(tab, "moment", "fieldOf", call(tab, "moment", "instantOf", field)) == field
+
+
 def test_addresses_are_as_people_write_them(tab: Tab) -> None:
     assert call(tab, "format", "place", "127.0.0.1", 80) == "127.0.0.1:80"
     assert call(tab, "format", "place", "::1", 80) == "[::1]:80"

@@ -115,13 +115,33 @@ def test_a_filter_in_the_address_is_kept(browser: Chromium, daemon: Daemon, site
         tab.wait_for(rows_with("left one"))
 
 
+def test_each_filter_leaves_the_one_before(browser: Chromium, daemon: Daemon, site: str) -> None:
+    with browser.tab(site) as tab:
+        for number in range(8):
+            tab.fill("[name=contains]", f"filter {number}")
+            tab.evaluate("document.querySelector('#filters').requestSubmit()")
+        tab.wait_for(LIVE)
+        send(daemon, "what filter 7 seeks")
+        tab.wait_for(rows_with("what filter 7 seeks"))
+        eventually(lambda: tab.open_sockets() == 1)
+
+
+def test_a_link_with_several_kinds_that_are_no_messages_keeps_one(browser: Chromium, site: str) -> None:
+    with browser.tab(f"{site}/#kind=opened&kind=closed") as tab:
+        tab.wait_for(LIVE)
+        assert tab.evaluate("document.querySelector('[name=kind]').value") == "opened"
+
+
 def test_a_filter_that_cannot_be_is_told_so(browser: Chromium, site: str) -> None:
     with browser.tab(f"{site}/#contains=hex:0") as tab:
         tab.wait_for("!document.querySelector('#filters-error').hidden")
-        assert "contains" in tab.text("#filters-error")
+        assert tab.text("#filters-error").startswith("Content: expected two")
         tab.fill("[name=contains]", "hex:00")
         tab.wait_for("document.querySelector('#filters-error').hidden")
         tab.wait_for(LIVE)
+    with browser.tab(f"{site}/#contains=hex:0", width=360) as narrow:
+        narrow.wait_for("document.querySelector('#filters-error').checkVisibility()")
+        assert narrow.evaluate("document.querySelector('[name=contains]').ariaInvalid") == "true"
 
 
 def test_paused_nothing_moves_and_nothing_is_lost(browser: Chromium, daemon: Daemon, site: str) -> None:
@@ -148,6 +168,25 @@ def test_whoever_scrolls_up_reads_on_undisturbed(browser: Chromium, daemon: Daem
         tab.wait_for_text("Paused; 1 new", "#facts-status")
         tab.evaluate("document.querySelector('#facts').scrollTop = 1e6")
         tab.wait_for(rows_with("scrolling on"))
+        assert tab.text("#pause") == "Pause"
+
+
+def test_the_newest_fact_is_seen_however_small_its_place(
+    browser: Chromium, daemon: Daemon, site: str
+) -> None:
+    send(daemon, *(f"beside {number}" for number in range(60)))
+    with browser.tab(f"{site}/#contains=beside", width=360) as tab:
+        tab.wait_for("document.querySelectorAll('.fact').length === 60")
+        bottom = "document.querySelector('{}').getBoundingClientRect().bottom"
+        seen = f"{bottom.format('.fact:last-child')} <= {bottom.format('#facts')} + 1"
+        tab.wait_for(seen)
+        tab.resize(360, 500)
+        tab.wait_for(f"innerHeight === 500 && {seen}")
+        tab.resize(1280, 800)
+        tab.wait_for("innerHeight === 800")
+        tab.evaluate("document.querySelector('.fact:last-child').click()")
+        tab.wait_for("!document.querySelector('#detail').hidden")
+        tab.wait_for(seen)
         assert tab.text("#pause") == "Pause"
 
 
@@ -228,9 +267,11 @@ def test_it_goes_on_with_the_daemon_that_was_started_anew(browser: Chromium, tmp
             tab.wait_for(rows_with("to the first"))
             daemon.stop()
             tab.wait_for_text("Connection lost", "#state")
+            tab.wait_for_text("As it was at ", "#stale")
             with running(second, *(f"--{name}=127.0.0.1:{port}" for name, port in ports.items())) as again:
                 send(again, "to the second, before anybody looks")
                 tab.wait_for(LIVE)
+                tab.wait_for("document.querySelector('#stale').hidden")
                 send(again, "to the second, live")
                 tab.wait_for(rows_with("to the second, live"))
                 marks = "[...document.querySelectorAll('.mark')].map((mark) => mark.textContent)"
@@ -266,12 +307,17 @@ def test_a_flood_is_sampled_and_that_is_said(browser: Chromium, fresh: Daemon) -
             tab.click("#pause")
             tab.wait_for_text("Paused", "#facts-status")
             tab.click("#pause")
+            eventually(lambda: any("rate=120" in url for url in tab.sockets()))
         finally:
             stop.set()
             thread.join()
         assert tab.count("#facts-body > tr") <= 500
         send(fresh, "the very last")
         tab.wait_for(rows_with("the very last"))
+        # When it is over, a burst comes whole again.
+        eventually(lambda: "rate=4000" in tab.sockets()[-1])
+        send(fresh, *(f"burst {number}" for number in range(100)))
+        tab.wait_for(f"{rows_with('burst')} === 100")
         assert tab.complaints() == []
 
 

@@ -2,7 +2,7 @@
 
 import { say } from "./announce.js";
 import { socketURL } from "./api.js";
-import { byId, setText } from "./dom.js";
+import { byId, complain } from "./dom.js";
 import { save } from "./download.js";
 import { Pen } from "./pen.js";
 import { Picture } from "./picture.js";
@@ -77,11 +77,6 @@ function moved([x, y]) {
   cursor.hidden = false;
   cursor.style.left = `${x * 100}%`;
   cursor.style.top = `${y * 100}%`;
-}
-
-function complain(text) {
-  setText(byId("error"), text);
-  byId("error").hidden = !text;
 }
 
 new Pen(surface, drawn, moved);

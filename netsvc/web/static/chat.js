@@ -1,7 +1,9 @@
 /** The page at /chat. */
 
-import { byId, element, setText } from "./dom.js";
+import { askJSON } from "./api.js";
+import { byId, complain, element, setText } from "./dom.js";
 import { clock } from "./format.js";
+import { lineOf } from "./lines.js";
 import { Log } from "./log.js";
 import { Room } from "./room.js";
 import { showState } from "./state.js";
@@ -10,6 +12,9 @@ import { shown } from "./text.js";
 /** Milliseconds, and how often, to come back under a name that our own lost connection may still have. */
 const AGAIN = 2_000;
 const TIMES = 30;
+
+/** Programs with which one chats by hand. */
+const PROGRAMS = ["nc", "netsvc"];
 
 const room = new Room(join, told, showState);
 const log = new Log(byId("messages"));
@@ -20,6 +25,7 @@ let name = "";
 let inside = false;
 let wasInside = false;
 let tries = 0;
+let again = null;
 
 const WORDS = {
   here({ names }) {
@@ -32,6 +38,7 @@ const WORDS = {
     wasInside = true;
     byId("join").hidden = true;
     byId("room").hidden = false;
+    byId("elsewhere").hidden = true;
     byId("text").focus();
     showPeople();
   },
@@ -49,11 +56,11 @@ const WORDS = {
     message(other, text, time);
   },
   error({ reason }) {
-    if (inside || !wasInside) complain(reason);
+    if (inside || !wasInside) complain(shown(reason));
     if (inside) return;
     if (wasInside && tries < TIMES) {
       tries += 1;
-      setTimeout(join, AGAIN);
+      again = setTimeout(join, AGAIN);
     } else leave();
   },
 };
@@ -68,6 +75,7 @@ function told(one) {
 }
 
 function leave() {
+  clearTimeout(again);
   inside = wasInside = false;
   room.leave();
   byId("join").hidden = false;
@@ -91,17 +99,22 @@ function note(text) {
   log.add(element("p", { class: "note" }, text));
 }
 
-function complain(text) {
-  setText(byId("error"), shown(text));
-  byId("error").hidden = !text;
-}
-
 function showPeople() {
   setText(byId("people-count"), String(people.size));
   const items = [...people].map((one) => element("bdi", {}, shown(one) + (one === name ? " (you)" : "")));
   byId("people").replaceChildren(...items.map((item) => element("li", {}, item)));
 }
 
+/** Say how to come from a terminal; where nobody knows, the page does without. */
+async function offerLines() {
+  const { listeners } = await askJSON("/api/listeners");
+  const lines = listeners.filter(({ service }) => service === "chat").flatMap((listener) => listener.lines);
+  const wanted = PROGRAMS.map((program) => lines.find((line) => line.program === program)).filter(Boolean);
+  byId("elsewhere-lines").replaceChildren(...wanted.map(lineOf));
+  byId("elsewhere").hidden = !wanted.length;
+}
+
+offerLines().catch(() => {});
 byId("join").addEventListener("submit", (event) => {
   event.preventDefault();
   name = byId("join").elements.name.value.trim();

@@ -37,7 +37,7 @@ export class Clients {
       "li",
       {},
       element("div", { class: "head" }, element("bdi", { class: "name" }, shown(name)), where),
-      button("Follow", () => this.#filter({ name }), { "aria-label": `Show the facts of ${shown(name)}` }),
+      button("Follow", () => this.#filter({ name }), { "aria-label": `Follow ${shown(name)}` }),
     );
     const update = ({ address, port }) => setText(where, shown(place(address, port)));
     return { node, update };

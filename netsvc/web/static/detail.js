@@ -3,7 +3,7 @@
 import { button, byId, element, setText } from "./dom.js";
 import { copyButton } from "./copy.js";
 import { addressOf, furtherOf } from "./facts.js";
-import { count, duration, instant, place } from "./format.js";
+import { count, counted, duration, instant, place } from "./format.js";
 import { bytesOf, dump, hexOf, textOf } from "./hex.js";
 import { shown } from "./text.js";
 
@@ -66,7 +66,7 @@ function known(fact) {
   add("Client", addressOf(fact));
   if (fact.name !== null) add("Name", shown(fact.name));
   add("Reached", `${fact.local} (${fact.listener})`);
-  if (fact.length !== null) add("Length", `${count(fact.length)} bytes`);
+  if (fact.length !== null) add("Length", counted(fact.length, "byte"));
   if (fact.reason) add("Reason", shown(fact.reason));
   if (fact.bytes_in !== undefined) add("Bytes", `${count(fact.bytes_in)} in, ${count(fact.bytes_out)} out`);
   if (fact.duration !== undefined) add("Lasted", duration(fact.duration));

@@ -42,6 +42,12 @@ export function setText(target, text) {
   if (target.textContent !== text) target.textContent = text;
 }
 
+/** Say what is wrong, or with an empty text that nothing is any more. */
+export function complain(text, target = byId("error")) {
+  setText(target, text);
+  target.hidden = !text;
+}
+
 /** The element with an id; there must be one. */
 export function byId(id) {
   const found = document.getElementById(id);

@@ -18,14 +18,17 @@ export async function collect(filter, until, progress) {
   const parts = [];
   let facts = 0;
   let after = 0;
-  while (after < until) {
+  let more = true;
+  while (more && after < until) {
     const query = new URLSearchParams(filter);
     query.set("after", after);
     query.set("limit", PAGE);
     const options = { headers: { Accept: "application/x-ndjson" }, patience: PATIENCE };
-    const lines = (await (await ask(`/api/facts?${query}`, options)).text()).split("\n").slice(0, -1);
-    if (!lines.length) break;
-    after = JSON.parse(lines.at(-1)).seq;
+    const answer = await ask(`/api/facts?${query}`, options);
+    const lines = (await answer.text()).split("\n").slice(0, -1);
+    // A part of a journal may have none that fit, and there be others behind it.
+    after = Number(answer.headers.get("Netsvc-Last"));
+    more = answer.headers.get("Netsvc-More") === "true";
     const wanted = after <= until ? lines : lines.filter((line) => JSON.parse(line).seq <= until);
     facts += wanted.length;
     parts.push(wanted.map((line) => `${line}\n`).join(""));

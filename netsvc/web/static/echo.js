@@ -1,8 +1,8 @@
 /** The page at /echo: a conversation with one service over WebSocket. */
 
 import { askJSON, socketURL } from "./api.js";
-import { byId, element, setText } from "./dom.js";
-import { clock, count } from "./format.js";
+import { byId, complain, element } from "./dom.js";
+import { clock, counted } from "./format.js";
 import { bytesFromHex, hexOf, textOf } from "./hex.js";
 import { Log } from "./log.js";
 import { showState } from "./state.js";
@@ -18,7 +18,20 @@ const log = new Log(byId("messages"));
 let socket = null;
 let sentAt = null;
 
-/** Connect to the chosen service; resolves once that is done, to null where it cannot be. */
+/** The connection to be; whoever sends while it is made waits for the same one. */
+let connecting = null;
+
+/** The connection to the chosen service; resolves once there is one, to null where there can be none. */
+function connected() {
+  if (socket?.readyState === WebSocket.OPEN) return socket;
+  connecting ??= connect().then((made) => {
+    connecting = null;
+    socket = made;
+    return made;
+  });
+  return connecting;
+}
+
 function connect() {
   const made = new WebSocket(socketURL(`/ws/${encodeURIComponent(byId("service").value)}`));
   made.binaryType = "arraybuffer";
@@ -41,16 +54,16 @@ function connect() {
 }
 
 async function send() {
-  const data = dataOf(byId("message").value + (byId("newline").checked && byId("form").value === "text" ? "\n" : ""));
+  const data = dataOf(byId("message").value + (byId("newline").checked && !byId("newline").disabled ? "\n" : ""));
   if (data === null) {
     complain("That is no hex: expected pairs of 0-9 and a-f, such as 68 65 6c 6c 6f.");
     return;
   }
   complain("");
-  if (socket?.readyState !== WebSocket.OPEN) socket = await connect();
-  if (!socket) return;
+  const to = await connected();
+  if (!to) return;
   sentAt = performance.now();
-  socket.send(data);
+  to.send(data);
   show("sent", data, "");
 }
 
@@ -77,7 +90,7 @@ function show(kind, data, took) {
         "span",
         { class: "about" },
         element("span", { class: "kind" }, kind === "sent" ? "→ sent" : "← received"),
-        ` ${clock(`${Date.now()}000000`)} · ${type}, ${count(bytes.length)} bytes${took && ` · ${took}`}`,
+        ` ${clock(`${Date.now()}000000`)} · ${type}, ${counted(bytes.length, "byte")}${took && ` · ${took}`}`,
       ),
       element("bdi", { class: "text" }, textOf(part) + more),
       element("span", { class: "hex" }, `${hexOf(part)}${more && " …"}`),
@@ -87,11 +100,6 @@ function show(kind, data, took) {
 
 function note(text) {
   log.add(element("p", { class: "note" }, text));
-}
-
-function complain(text) {
-  setText(byId("error"), text);
-  byId("error").hidden = !text;
 }
 
 async function offerServices() {
@@ -113,4 +121,6 @@ byId("service").addEventListener("change", () => {
   socket = null;
   before?.close();
 });
+// Hex says every byte itself.
+byId("form").addEventListener("change", () => (byId("newline").disabled = byId("form").value === "hex"));
 offerServices().catch((error) => complain(`The services are not known: ${error.message}`));

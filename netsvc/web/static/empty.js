@@ -1,7 +1,7 @@
 /** What an empty timeline says: what to type, so that it is not. */
 
 import { byId } from "./dom.js";
-import { lineOf } from "./listeners.js";
+import { lineOf } from "./lines.js";
 
 /** Lines that are shown. */
 const SHOWN = 3;

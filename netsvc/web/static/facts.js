@@ -24,7 +24,7 @@ export function addressOf(fact) {
 
 /** What a fact without data tells, in one line. */
 export function storyOf(fact) {
-  const parts = [];
+  const parts = fact.kind === "opened" ? [`to ${fact.listener}`] : [];
   if (fact.reason) parts.push(shown(fact.reason));
   if (fact.bytes_in !== undefined) parts.push(`${size(fact.bytes_in)} in, ${size(fact.bytes_out)} out`);
   if (fact.duration !== undefined) parts.push(`after ${duration(fact.duration)}`);

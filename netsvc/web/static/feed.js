@@ -8,7 +8,12 @@
  */
 
 import { askJSON, RefusedError, socketURL } from "./api.js";
+import { placeOf } from "./history.js";
+import { Pace } from "./pace.js";
 import { Backoff, sleep } from "./retry.js";
+
+/** What is said where the daemon has forgotten some. */
+export const LOST = "The daemon no longer has the facts before these.";
 
 /** Facts to begin with. */
 const FIRST = 200;
@@ -16,8 +21,8 @@ const FIRST = 200;
 /** Facts to go on with after a break; what is older is left to the daemon, and that is said. */
 const MOST = 500;
 
-/** Facts a second of which the daemon sends no more than a sample: so many that a burst still comes whole. */
-const RATE = 4_000;
+/** Milliseconds after which it is looked whether a flood is over, where nothing comes any more. */
+const LOOK = 1_000;
 
 /** Seconds that one question of long polling waits, and milliseconds that two are apart at least. */
 const WAIT = 25;
@@ -33,6 +38,7 @@ const WITHOUT = 60_000;
  * @property {Object[]} facts oldest first.
  * @property {number} leftOut how many more there were, where that is known.
  * @property {string|null} lost in words, what is missing before these facts.
+ * @property {Object|null} place how far back the first batch goes; see history.js.
  */
 
 export class Feed {
@@ -89,6 +95,7 @@ export class Feed {
       const began = Date.now();
       try {
         await this.#ask(place, polling, signal);
+        if (signal.aborted) return;
         backoff.reset();
       } catch (error) {
         if (signal.aborted) return;
@@ -114,9 +121,8 @@ export class Feed {
   /** Get what came after the place, over HTTP; where it is polled, waits for something to come. */
   async #ask(place, polling, signal) {
     const query = new URLSearchParams(place.filter);
-    const limit = place.after === null ? FIRST : MOST;
     query.set("order", "newest");
-    query.set("limit", limit);
+    query.set("limit", place.after === null ? FIRST : MOST);
     if (place.after !== null) query.set("after", place.after);
     if (polling) {
       query.set("wait", WAIT);
@@ -125,27 +131,43 @@ export class Feed {
     const patience = (polling ? WAIT : 0) * 1000 + 10_000;
     const answer = await askJSON(`/api/facts?${query}`, { signal, patience });
     if (signal.aborted) return;
-    const first = place.after === null;
+    const begin = place.after === null ? placeOf(answer) : null;
     place.after = answer.last;
-    const cut = !first && answer.facts.length >= limit;
-    this.#give(answer.facts.reverse(), 0, answer.gap, cut ? "Facts before these are left out." : null);
+    const cut = begin === null && answer.more;
+    this.#give(answer.facts.reverse(), 0, answer.gap, cut ? "Facts before these are left out." : null, begin);
   }
 
   /**
-   * Listen until it ends.
+   * Listen until it ends, on one WebSocket after the other where the pace becomes another.
    *
-   * @returns {Promise<boolean>} whether it lasted.
+   * @returns {Promise<boolean>} whether the last one lasted.
    */
-  #listen(place, signal) {
+  async #listen(place, signal) {
+    const pace = new Pace();
+    let ended;
+    do ended = await this.#hear(place, pace, signal);
+    while (ended.byPace && !signal.aborted);
+    return ended.lasted;
+  }
+
+  /** Listen on one WebSocket until it ends; tells whether it lasted, and whether it was for another pace. */
+  #hear(place, pace, signal) {
     const query = new URLSearchParams(place.filter);
     query.set("after", place.after);
-    query.set("rate", RATE);
+    query.set("rate", pace.rate());
     const socket = new WebSocket(socketURL(`/ws/facts?${query}`));
     this.#socket = socket;
+    let opened = null;
+    let byPace = false;
     const close = () => socket.close();
+    const look = () => {
+      if (opened === null || byPace || !pace.over) return;
+      byPace = true;
+      close();
+    };
     signal.addEventListener("abort", close, { once: true });
+    const looking = setInterval(look, LOOK);
     return new Promise((resolve) => {
-      let opened = null;
       socket.onopen = () => {
         opened = Date.now();
         if (!signal.aborted) this.#state("live", "");
@@ -154,18 +176,21 @@ export class Feed {
         if (signal.aborted) return;
         const message = JSON.parse(data);
         place.after = message.last;
+        pace.add(message.facts.length + message.left_out);
         this.#give(message.facts, message.left_out, message.gap, null);
+        look();
       };
       socket.onclose = () => {
         signal.removeEventListener("abort", close);
-        this.#socket = null;
-        resolve(opened !== null && Date.now() - opened >= LASTING);
+        clearInterval(looking);
+        if (this.#socket === socket) this.#socket = null;
+        resolve({ byPace, lasted: opened !== null && Date.now() - opened >= LASTING });
       };
     });
   }
 
-  #give(facts, leftOut, gap, cut) {
-    const lost = gap ? "The daemon no longer has the facts before these." : cut;
-    this.#batch({ facts, leftOut, lost });
+  #give(facts, leftOut, gap, cut, place = null) {
+    const lost = gap ? LOST : cut;
+    this.#batch({ facts, leftOut, lost, place });
   }
 }

@@ -2,11 +2,17 @@
 
 const NUMBER = new Intl.NumberFormat("en");
 const TENTHS = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
+const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric" });
 const UNITS = ["B", "kB", "MB", "GB", "TB"];
 
 /** A whole number with its thousands apart. */
 export function count(value) {
   return NUMBER.format(value);
+}
+
+/** A whole number of things. */
+export function counted(value, thing) {
+  return `${count(value)} ${thing}${value === 1 ? "" : "s"}`;
 }
 
 /** How many a second, with a digit more where they are few. */
@@ -49,13 +55,26 @@ export function clock(nanoseconds) {
 }
 
 /**
- * Date and time in UTC with all digits that there are (RFC 3339).
+ * Date and time, local as the clock is, with all digits that there are (RFC 3339).
  *
  * @param {string} nanoseconds since the epoch.
  */
 export function instant(nanoseconds) {
-  const seconds = new Date(millis(nanoseconds)).toISOString().slice(0, 19);
-  return `${seconds}.${nanoseconds.slice(-9)}Z`;
+  const at = millis(nanoseconds);
+  const ahead = -new Date(at).getTimezoneOffset();
+  const seconds = new Date(at + ahead * 60_000).toISOString().slice(0, 19);
+  const offset = [Math.floor(Math.abs(ahead) / 60), Math.abs(ahead) % 60].map((part) => String(part).padStart(2, "0"));
+  return `${seconds}.${nanoseconds.slice(-9)}${ahead ? (ahead > 0 ? "+" : "-") + offset.join(":") : "Z"}`;
+}
+
+/**
+ * The local date where it is not today's, else nothing.
+ *
+ * @param {string} nanoseconds since the epoch.
+ */
+export function otherDay(nanoseconds) {
+  const day = DAY.format(millis(nanoseconds));
+  return day === DAY.format(Date.now()) ? "" : day;
 }
 
 /** Milliseconds of nanoseconds that are too many for a number. */

@@ -1,17 +1,20 @@
 /** The page at /: puts its parts together. */
 
 import { say } from "./announce.js";
+import { RefusedError } from "./api.js";
 import { Clients } from "./clients.js";
 import { Connections } from "./connections.js";
 import { Detail } from "./detail.js";
-import { byId, setText } from "./dom.js";
+import { byId, complain, setText } from "./dom.js";
 import { collect, save } from "./download.js";
 import { suggest } from "./empty.js";
-import { Feed } from "./feed.js";
+import { Feed, LOST } from "./feed.js";
 import { Filters } from "./filters.js";
 import { Flow } from "./flow.js";
-import { count, rate } from "./format.js";
+import { clock, count, counted, rate } from "./format.js";
+import { History } from "./history.js";
 import { Listeners } from "./listeners.js";
+import { More } from "./more.js";
 import { repeat } from "./repeat.js";
 import { keepStop, moveByKeys } from "./rows.js";
 import { showState } from "./state.js";
@@ -25,6 +28,9 @@ const CLIENTS = 3_000;
 /** Milliseconds between two announcements of new facts. */
 const ANNOUNCED = 10_000;
 
+/** What is said where a page of facts that were looked at has none that fits. */
+const NONE = "None fits so far; there are more.";
+
 /** Facts a second from which on it is said how many there are. */
 const FAST = 20;
 
@@ -33,21 +39,31 @@ const flow = new Flow();
 const timeline = new Timeline(byId("facts"), body, showTimeline);
 const feed = new Feed(take, showFeed);
 const filters = new Filters(begin);
+const past = new History(() => filters.query());
+const earlier = new More(byId("earlier"), lookBack);
+const later = new More(byId("later"), lookAhead);
 const detail = new Detail(filter);
 const listeners = new Listeners(filter);
 const connections = new Connections(filter);
 const clients = new Clients(filter);
 
+/** Counts what was looked at: an answer about something else comes too late. */
+let current = 0;
 let began = true;
 let unannounced = 0;
 let started = null;
 
+/** When the listeners were last looked at. */
+let seen = "";
+
 /** Show other facts. */
 function begin(query) {
   began = true;
+  current += 1;
   detail.close();
   timeline.clear();
   timeline.pause(false);
+  earlier.offer(false);
   feed.follow(query);
 }
 
@@ -58,8 +74,36 @@ function take(batch) {
     unannounced += batch.facts.length + batch.leftOut;
   }
   began = false;
+  if (batch.place) {
+    past.begin(batch.place);
+    earlier.offer(batch.place.more);
+  }
   timeline.add(batch);
   showTimeline();
+}
+
+/** Show what was before the rows. */
+async function lookBack() {
+  const shown = current;
+  const { facts, more, lost } = await past.earlier(timeline.oldest, feed.last);
+  if (shown !== current) return null;
+  timeline.lookBack(facts, lost ? LOST : null);
+  if (facts.length) return { more, text: `${counted(facts.length, "earlier fact")}.` };
+  return { more, text: more ? NONE : "There are no earlier facts." };
+}
+
+/** Show what was behind the rows; where that is all, what comes follows on it again. */
+async function lookAhead() {
+  const shown = current;
+  const { facts, more, lost } = await past.later(timeline.newest);
+  if (shown !== current) return null;
+  if (more) {
+    timeline.lookAhead(facts, lost ? LOST : null);
+    earlier.offer(true);
+    return { more, text: facts.length ? `${counted(facts.length, "later fact")}.` : NONE };
+  }
+  begin(filters.query());
+  return null;
 }
 
 function showFeed(state, text) {
@@ -78,6 +122,8 @@ function showTimeline() {
   byId("facts-table").hidden = timeline.empty;
   byId("empty").hidden = !empty || filters.active;
   byId("empty-filtered").hidden = !empty || !filters.active;
+  byId("empty-coming").hidden = filters.over;
+  if (byId("later").hidden === timeline.detached) later.offer(timeline.detached);
   const pause = byId("pause");
   setText(pause, timeline.paused ? "Resume" : "Pause");
   setText(byId("facts-status"), statusOf());
@@ -85,6 +131,7 @@ function showTimeline() {
 
 function statusOf() {
   const speed = flow.rate > FAST ? `${rate(flow.rate)} facts a second` : "";
+  if (timeline.detached) return `Looking back; ${count(timeline.waiting)} new${speed && `, ${speed}`}`;
   if (timeline.paused) return `Paused; ${count(timeline.waiting)} new${speed && `, ${speed}`}`;
   return speed && timeline.sampling ? `${speed}, drawn in samples` : speed;
 }
@@ -110,6 +157,8 @@ async function refreshListeners() {
   filters.offer("service", answer.listeners.map(({ service }) => service));
   if (started !== null && started !== answer.started) timeline.mark("The daemon has been started anew.");
   started = answer.started;
+  seen = clock(`${Date.now()}000000`).slice(0, 8);
+  complain("", byId("stale"));
   setText(byId("version"), answer.version);
   setText(byId("facts-status"), statusOf());
 }
@@ -122,8 +171,17 @@ async function refreshConnections() {
   filters.offer("peer", (await connections.refresh()).map(({ address }) => address).filter(Boolean));
 }
 
-byId("pause").addEventListener("click", () => timeline.pause(!timeline.paused));
-byId("clear").addEventListener("click", () => (detail.close(), timeline.clear()));
+byId("pause").addEventListener("click", () => {
+  // What comes does not follow on what is shown then.
+  if (timeline.detached) begin(filters.query());
+  else timeline.pause(!timeline.paused);
+});
+byId("clear").addEventListener("click", () => {
+  detail.close();
+  timeline.clear();
+  past.begin({ oldest: null, before: null, more: true });
+  earlier.offer(true);
+});
 byId("download").addEventListener("click", download);
 byId("clear-filters").addEventListener("click", () => filters.set({}));
 body.addEventListener("click", (event) => {
@@ -133,11 +191,15 @@ body.addEventListener("click", (event) => {
 });
 moveByKeys(body);
 setInterval(() => {
-  if (unannounced && !timeline.paused) say(`${count(unannounced)} new facts`);
+  if (unannounced && !timeline.paused) say(counted(unannounced, "new fact"));
   unannounced = 0;
 }, ANNOUNCED);
 
 filters.begin();
-repeat(LISTENERS, refreshListeners, () => feed.suspect());
+repeat(LISTENERS, refreshListeners, (error) => {
+  feed.suspect();
+  const why = error instanceof RefusedError ? error.message : "there is no connection";
+  complain(`${seen ? `As it was at ${seen}` : "Not known"}: ${why}.`, byId("stale"));
+});
 repeat(CONNECTIONS, refreshConnections);
 repeat(CLIENTS, refreshClients);

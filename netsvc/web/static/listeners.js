@@ -1,9 +1,9 @@
 /** The listeners: where to connect, what comes and goes there, and lines to paste into a terminal. */
 
 import { askJSON } from "./api.js";
-import { copyButton } from "./copy.js";
 import { button, byId, element, setText } from "./dom.js";
-import { count, rate, size } from "./format.js";
+import { count, counted, rate, size } from "./format.js";
+import { lineOf } from "./lines.js";
 import { follow } from "./list.js";
 import { Plot } from "./plot.js";
 
@@ -58,17 +58,6 @@ export class Listeners {
   }
 }
 
-/** A line to paste, with its button. */
-export function lineOf({ program, line }) {
-  return element(
-    "li",
-    {},
-    element("span", { class: "program" }, program),
-    element("code", {}, line),
-    copyButton("Copy", () => line, { "aria-label": `Copy the line for ${program}` }),
-  );
-}
-
 /** A button that shows and hides what belongs to a listener. */
 function disclosing(panel, { service, listener }) {
   const made = button(
@@ -111,11 +100,11 @@ function show(parts, listener, inwards, outwards) {
 }
 
 function totalsOf({ messages_in: inwards, bytes_in: bytesIn, messages_out: outwards, bytes_out: bytesOut }) {
-  return `${count(inwards)} messages in (${size(bytesIn)}), ${count(outwards)} out (${size(bytesOut)})`;
+  return `${counted(inwards, "message")} in (${size(bytesIn)}), ${count(outwards)} out (${size(bytesOut)})`;
 }
 
 function connectionsOf({ opened, max_connections: most }) {
-  return `${count(opened)} connections so far, at most ${count(most)} at once`;
+  return `${counted(opened, "connection")} so far, at most ${count(most)} at once`;
 }
 
 function troubleOf({ refused, dropped }) {

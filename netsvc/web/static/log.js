@@ -8,18 +8,25 @@ const NEAR = 24;
 
 export class Log {
   #list;
+  #there = true;
 
   /** @param {HTMLElement} list its items' parent, which scrolls. */
   constructor(list) {
     this.#list = list;
+    const scrolled = () => (this.#there = list.scrollHeight - list.clientHeight - list.scrollTop <= NEAR);
+    list.addEventListener("scroll", scrolled, { passive: true });
+    // What opens beside it takes its room, and nobody has scrolled then.
+    new ResizeObserver(() => this.#there && this.#toTheEnd()).observe(list);
   }
 
   /** Add an item. */
   add(item) {
-    const { scrollTop, scrollHeight, clientHeight } = this.#list;
-    const there = scrollHeight - clientHeight - scrollTop <= NEAR;
     this.#list.append(item);
     while (this.#list.childElementCount > ITEMS) this.#list.firstElementChild.remove();
-    if (there) this.#list.scrollTop = this.#list.scrollHeight;
+    if (this.#there) this.#toTheEnd();
+  }
+
+  #toTheEnd() {
+    this.#list.scrollTop = this.#list.scrollHeight;
   }
 }

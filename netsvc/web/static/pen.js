@@ -19,6 +19,7 @@ export class Pen {
   #moved;
   #points = [];
   #timer = null;
+  #pointer = null;
   #place = [0.5, 0.5];
 
   /**
@@ -32,26 +33,28 @@ export class Pen {
     this.#moved = moved;
     surface.addEventListener("pointerdown", (event) => this.#down(event));
     surface.addEventListener("pointermove", (event) => this.#move(event));
-    for (const end of ["pointerup", "pointercancel"]) surface.addEventListener(end, () => this.#up());
+    for (const end of ["pointerup", "pointercancel"]) surface.addEventListener(end, (event) => this.#up(event));
     surface.addEventListener("keydown", (event) => this.#key(event));
   }
 
   #down(event) {
-    if (event.button !== 0) return;
+    // One finger draws; a second one would draw lines between the two.
+    if (event.button !== 0 || this.#timer !== null) return;
+    this.#pointer = event.pointerId;
     this.#surface.setPointerCapture(event.pointerId);
     this.#points = [this.#placeOf(event)];
     this.#timer = setInterval(() => this.#flush(), INTERVAL);
   }
 
   #move(event) {
-    if (this.#timer === null) return;
+    if (this.#timer === null || event.pointerId !== this.#pointer) return;
     for (const one of event.getCoalescedEvents?.() ?? [event]) this.#points.push(this.#placeOf(one));
     if (this.#points.length === 1) this.#points.push(this.#placeOf(event));
     if (this.#points.length >= POINTS) this.#flush();
   }
 
-  #up() {
-    if (this.#timer === null) return;
+  #up(event) {
+    if (this.#timer === null || event.pointerId !== this.#pointer) return;
     clearInterval(this.#timer);
     this.#timer = null;
     this.#flush(true);

@@ -108,9 +108,18 @@ export class Room {
     const { session } = await askJSON("/api/chat", { method: "POST", signal });
     const path = `/api/chat/${encodeURIComponent(session)}`;
     const leave = () => ask(path, { method: "DELETE", keepalive: true }).catch(() => {});
-    signal.addEventListener("abort", leave, { once: true });
+    const over = new AbortController();
+    signal.addEventListener("abort", leave, { once: true, signal: over.signal });
     // Nothing else tells the others when the page is closed.
-    addEventListener("pagehide", leave, { once: true, signal });
+    addEventListener("pagehide", leave, { once: true, signal: over.signal });
+    try {
+      await this.#converse(path, signal);
+    } finally {
+      over.abort();
+    }
+  }
+
+  async #converse(path, signal) {
     // One after the other, for they must not overtake each other.
     let sent = Promise.resolve();
     this.#send = (body) => {

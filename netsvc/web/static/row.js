@@ -2,7 +2,7 @@
 
 import { element } from "./dom.js";
 import { addressOf, peerOf, SIGNS, storyOf } from "./facts.js";
-import { clock, count } from "./format.js";
+import { clock, count, otherDay } from "./format.js";
 import { bytesOf, hexOf, textOf } from "./hex.js";
 
 /** Bytes of a row's text and hex; all of them are in the detail. */
@@ -22,10 +22,11 @@ export function rowOf(fact) {
   const time = element("button", { type: "button", class: "time", tabindex: -1 }, clock(fact.time));
   const kind = element("span", { class: "kind" }, element("span", { "aria-hidden": "true" }, SIGNS[fact.kind] ?? "·"));
   kind.append(` ${fact.kind}`);
+  const day = otherDay(fact.time) || null;
   const row = element(
     "tr",
     { role: "row", class: `fact ${fact.kind in SIGNS ? fact.kind : ""}` },
-    cell("when", time, kind),
+    cell("when", time, kind, day && element("span", { class: "day" }, day)),
     cell("who", ...whoOf(fact)),
     cell("length", fact.length === null ? "" : count(fact.length)),
   );

@@ -8,7 +8,7 @@ const WORDS = {
   polling: "Live, by polling",
   lost: "Connection lost, trying again…",
   refused: "Refused",
-  invalid: "Not shown",
+  invalid: "Filter not understood",
   closed: "Not connected",
 };
 

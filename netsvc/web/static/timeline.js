@@ -2,7 +2,8 @@
  * The timeline's rows: a bounded number of them, newest last, drawn a few times a second.
  *
  * What comes faster than eyes can follow is drawn in samples, and a row says how many were left out there. Who scrolls
- * up or presses Pause is not disturbed: what comes meanwhile waits, as much of it as there would be rows.
+ * up or presses Pause is not disturbed: what comes meanwhile waits, as much of it as there would be rows. Who looks
+ * back gets earlier rows, for which the newest make room; from then on the timeline is detached from what comes.
  */
 
 import { Budget } from "./budget.js";
@@ -34,7 +35,9 @@ export class Timeline {
   #interval = INTERVAL;
   #budget = new Budget(RATE, BURST);
   #paused = null;
+  #detached = false;
   #top = 0;
+  #height = 0;
 
   /**
    * @param {HTMLElement} scroller what scrolls.
@@ -46,6 +49,7 @@ export class Timeline {
     this.#body = body;
     this.#changed = changed;
     scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
+    new ResizeObserver(() => this.#paused === null && this.#toTheEnd()).observe(scroller);
   }
 
   /** Whether there is nothing, drawn or waiting. */
@@ -56,6 +60,21 @@ export class Timeline {
   /** Whether nothing is drawn for now. */
   get paused() {
     return this.#paused !== null;
+  }
+
+  /** Whether newer facts have made room for earlier ones: what comes does not follow on the last row. */
+  get detached() {
+    return this.#detached;
+  }
+
+  /** The seq of the first fact that is drawn; null where none is. */
+  get oldest() {
+    return this.#facts.get(this.#body.querySelector(".fact"))?.seq ?? null;
+  }
+
+  /** The same of the last one. */
+  get newest() {
+    return this.#facts.get([...this.#body.querySelectorAll(".fact")].at(-1))?.seq ?? null;
   }
 
   /** Whether more has come lately than is drawn. */
@@ -92,10 +111,43 @@ export class Timeline {
     this.#drawSoon();
   }
 
-  /** Take all rows away, and what waits. */
+  /**
+   * Put earlier facts before the rows, which stay where they are seen; what comes waits from now on.
+   *
+   * @param {Object[]} facts oldest first.
+   * @param {string|null} lost in words, what is missing before them.
+   */
+  lookBack(facts, lost) {
+    this.#paused = "asked";
+    this.#keepInView(this.#body.firstElementChild, () => {
+      this.#body.prepend(...this.#allMade(facts, lost));
+      if (this.#trim("lastElementChild")) this.#detached = true;
+    });
+    this.#changed();
+  }
+
+  /**
+   * Put later facts behind the rows of a timeline that is detached.
+   *
+   * @param {Object[]} facts oldest first.
+   * @param {string|null} lost in words, what is missing before them.
+   */
+  lookAhead(facts, lost) {
+    this.#keepInView(this.#body.lastElementChild, () => {
+      this.#body.append(...this.#allMade(facts, lost));
+      this.#trim("firstElementChild");
+    });
+    this.#changed();
+  }
+
+  /** Take all rows away, and what waits; what comes is drawn again. */
   clear() {
     this.#body.replaceChildren();
     this.#waiting = [];
+    if (this.#detached) this.#paused = null;
+    this.#detached = false;
+    // What there is of other facts comes whole.
+    this.#budget = new Budget(RATE, BURST);
     this.#leftOut = 0;
     this.#changed();
   }
@@ -110,9 +162,11 @@ export class Timeline {
   #scrolled() {
     const { scrollTop, scrollHeight, clientHeight } = this.#scroller;
     const there = scrollHeight - clientHeight - scrollTop <= NEAR;
-    // Rows may turn out higher than they were thought to be, and their end be farther away: nobody has scrolled then.
-    const upwards = scrollTop < this.#top;
+    // Rows may turn out higher than they were thought to be, and their end be farther away, or what opens beside them
+    // takes their place: nobody has scrolled then.
+    const upwards = scrollTop < this.#top && clientHeight === this.#height;
     this.#top = scrollTop;
+    this.#height = clientHeight;
     if (upwards && !there && this.#paused === null) this.#paused = "scrolled";
     else if (there && this.#paused === "scrolled") this.#paused = null;
     else return;
@@ -145,14 +199,39 @@ export class Timeline {
     this.#waiting = [];
     this.#leftOut = 0;
     this.#body.append(...rows.slice(-ROWS));
-    while (this.#body.childElementCount > ROWS) this.#body.firstElementChild.remove();
+    this.#trim("firstElementChild");
     this.#toTheEnd();
     requestAnimationFrame(() => this.#paused === null && this.#toTheEnd());
+  }
+
+  /** Take rows away at one end until there are no more than may be; tells whether there were any. */
+  #trim(end) {
+    const over = this.#body.childElementCount - ROWS;
+    for (let left = over; left > 0; left -= 1) {
+      const row = this.#body[end];
+      // Whoever was there goes on from here, not from the begin of the page.
+      if (row.contains(document.activeElement)) this.#scroller.focus();
+      row.remove();
+    }
+    return over > 0;
+  }
+
+  /** Change the rows, and have one of them seen where it was. */
+  #keepInView(row, change) {
+    const before = row?.getBoundingClientRect().top;
+    change();
+    if (row?.isConnected) this.#scroller.scrollTop += row.getBoundingClientRect().top - before;
+    this.#top = this.#scroller.scrollTop;
   }
 
   #toTheEnd() {
     this.#scroller.scrollTop = this.#scroller.scrollHeight;
     this.#top = this.#scroller.scrollTop;
+    this.#height = this.#scroller.clientHeight;
+  }
+
+  #allMade(facts, lost) {
+    return (lost ? [{ text: lost }] : []).concat(facts).map((item) => this.#made(item));
   }
 
   #made(item) {
