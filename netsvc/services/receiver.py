@@ -157,8 +157,10 @@ class ReceiverDatagram(DatagramProtocol):
             self._journal.recorded().addCallback(self._recorded, addr)
 
     def _recorded(self, safe: bool, addr: tuple[str, int]) -> None:
-        if safe:
-            self.transport.write(self._acknowledgement, addr)
+        # Its port may be closed by now, and Twisted has taken it away then.
+        transport: IUDPTransport | None = self.transport
+        if safe and transport is not None:
+            transport.write(self._acknowledgement, addr)
 
 
 def acknowledgement(ack: str, ack_text: str, journal: IJournal | None) -> bytes:

@@ -18,6 +18,7 @@ class _Account:
         self.kinds: list[str] = []
         self.received = bytearray()
         self.sent = bytearray()
+        self.end = ""
 
 
 @implementer(IFactSink)
@@ -48,6 +49,7 @@ class Books:
             self._expect(not before and reason, "refused comes alone", row)
         else:
             self._expect(before[:1] == [OPENED] and CLOSED not in before, "it is open", row)
+        account.end = reason or ""
         if kind == RECEIVED:
             account.received += data
         elif kind == SENT:
@@ -75,6 +77,10 @@ class Books:
             document = json.loads(json.dumps(Fact.of(row).as_json(name_of)))
             if document["kind"] != row[2]:
                 self.problems.append(f"{document} for {row}")
+
+    def ends(self) -> list[list[str]]:
+        """For each connection whether it was let in, and how it ended."""
+        return [[*account.kinds[:1], account.end] for account in self._accounts.values()]
 
     def received(self, number: int) -> bytes:
         """What the service got on a connection."""

@@ -28,6 +28,7 @@ from netsvc.net.datagram import DatagramPort, OwnAddresses
 from netsvc.service import NetService
 from netsvc.settings import Limits, SettingError, defaults
 from netsvc.trafficlog import TrafficLog
+from tests.fuzz.disk import Disk
 from tests.fuzz.plays import limits_with, registry
 from tests.fuzz.wires import Reactor
 
@@ -229,6 +230,11 @@ class _Ledger:
         return None
 
 
+def _is_here(address: str) -> bool:
+    """This machine's addresses, whatever machine it is."""
+    return address == "192.0.2.1" or address.startswith("127.") or address == "::1"
+
+
 def simpler(made: Burst) -> Iterator[Burst]:
     """The same without one thing."""
     for at in range(len(made.steps)):
@@ -240,7 +246,9 @@ def simpler(made: Burst) -> Iterator[Burst]:
 def check(made: Burst) -> None:
     """Let it happen."""
     service = WILD if made.service == WILD.name else registry().services[made.service]
-    settings = {**defaults(service.settings), **made.settings}
+    settings, disk = {**defaults(service.settings), **made.settings}, Disk()
+    if "journal" in service.needs:
+        settings["journal"] = disk
     try:
         protocol = datagram_protocol(service.name, service.datagram, settings)
     except SettingError:
@@ -248,7 +256,7 @@ def check(made: Burst) -> None:
             raise
         return
     limits = limits_with(made.limits, Limits())
-    sock, reactor, own = _Socket(made.bound), Reactor(), OwnAddresses()
+    sock, reactor, own = _Socket(made.bound), Reactor(), OwnAddresses(_is_here)
     host: tuple[str, int] = made.bound[:2] if isinstance(made.bound, tuple) else ("", 0)
     ledger = _Ledger(limits, host)
     log = TrafficLog(reactor, {service.name: service.log or _LINES}, {"x": 3.0})
@@ -269,8 +277,14 @@ def check(made: Burst) -> None:
     )
     port.startListening()
     for what, argument in (*made.steps, ("turn", 3)):
-        _STEPS[what](sock, port, reactor, argument)
+        if what == "commit":
+            disk.commit(argument)
+        else:
+            _STEPS[what](sock, port, reactor, argument)
     _settle(sock, port, reactor, log, ledger)
+    if settings.get("ack") == "recorded":
+        assert len(sock.sent) <= disk.safe, "acknowledged what is not recorded"
+    disk.commit(True)
     assert not facts.missed, facts.missed
     assert not own.covers(*host, "127.0.0.1"), "the port is still taken for our own"
 

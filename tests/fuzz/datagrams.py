@@ -17,7 +17,7 @@ _V6 = ("::1", "2001:db8::7", "2001:db8::8", "::ffff:198.51.100.7", "::ffff:255.2
 _LINK = ("fe80::1%eth0", "fe80::1%2")
 _PATHS = (None, "", "/run/client.sock", "/tmp/\udcff\n\x1b[2J", b"\0abstract\xff", b"\0")
 _PORTS = (0, 1, 7, 19, 53, 1023, 1024, 6667, 40_000, 40_001, 40_002, 65_535)
-_BOUND: tuple[Any, ...] = (
+BOUND: tuple[Any, ...] = (
     ("192.0.2.1", 6667),
     ("127.0.0.1", 6667),
     ("0.0.0.0", 6667),
@@ -26,8 +26,8 @@ _BOUND: tuple[Any, ...] = (
     "/run/netsvc/receiver.sock",
     b"\0netsvc",
 )
-_ASKED = ("", "192.0.2.1", "127.0.0.1", "224.0.0.1", "255.255.255.255", "::1", "fe80::1", "ff02::1")
-_ERRORS = (
+ASKED = ("", "192.0.2.1", "127.0.0.1", "224.0.0.1", "255.255.255.255", "::1", "fe80::1", "ff02::1")
+ERRORS = (
     errno.ENOBUFS,
     errno.ECONNREFUSED,
     errno.EMSGSIZE,
@@ -42,7 +42,7 @@ _ERRORS = (
     0,
 )
 _SIZES = (0, 0, 1, 28, 63, 64, 65, 512, 1200, 8192, 8193, 65_506, 65_507, 65_527, 65_536, 65_537)
-_LIMITS: tuple[tuple[str, tuple[Any, ...]], ...] = (
+LIMITS: tuple[tuple[str, tuple[Any, ...]], ...] = (
     ("reply_factor", (1.0, 100.0)),
     ("replies_per_second", (0.01, 1.0, 2.5)),
     ("loop_limit", (1, 3)),
@@ -51,23 +51,24 @@ _LIMITS: tuple[tuple[str, tuple[Any, ...]], ...] = (
     ("allow", (("198.51.100.0/24",), ("::1",))),
     ("deny", (("198.51.100.7",), ("::/0",))),
 )
-_WAITS = (0.0, 0.05, 0.1, 0.5, 1.0, 4.9, 5.0, 30.0, 59.9, 60.0, 65.0, 4000.0)
+WAITS = (0.0, 0.05, 0.1, 0.5, 1.0, 4.9, 5.0, 30.0, 59.9, 60.0, 65.0, 4000.0)
 
 
 def make(chance: Inputs, name: str) -> Burst:
     """Datagrams for a service."""
     service = WILD if name == WILD.name else registry().services[name]
     settings = {one.name: some_value(chance, one) for one in service.settings if not chance.often()}
-    limits = {key: chance.one_of(values) for key, values in _LIMITS if chance.rarely()}
-    bound = chance.one_of(_BOUND)
-    sources = [_source(chance, bound) for _ in range(1 + chance.below(3))]
+    limits = {key: chance.one_of(values) for key, values in LIMITS if chance.rarely()}
+    bound = chance.one_of(BOUND)
+    sources = [source(chance, bound) for _ in range(1 + chance.below(3))]
     steps: list[Step] = []
     for _ in range(1 + chance.below(6)):
         steps += _make_steps(chance, sources)
     return Burst(name, settings, limits, bound, tuple(steps))
 
 
-def _source(chance: Inputs, bound: Any) -> Any:
+def source(chance: Inputs, bound: Any) -> Any:
+    """Where a datagram may come from to a socket that is bound so."""
     family = family_of(bound)
     if family == socket.AF_UNIX:
         return chance.one_of(_PATHS)
@@ -82,20 +83,22 @@ def _source(chance: Inputs, bound: Any) -> Any:
 def _make_steps(chance: Inputs, sources: list[Any]) -> list[Step]:
     kind = chance.random()
     if kind < 0.6:
-        datagram = (_datagram(chance), chance.one_of(sources), chance.one_of(_ASKED))
+        datagram = (_datagram(chance), chance.one_of(sources), chance.one_of(ASKED))
         repeats = chance.one_of((2, 5, 70)) if chance.rarely() else 1
         return [("come", datagram)] * repeats + [("turn", 1 + chance.below(2))]
     if kind < 0.7:
         repeats = 70 if chance.rarely() else 1
-        return [("come", chance.one_of(_ERRORS))] * repeats + [("turn", repeats)]
+        return [("come", chance.one_of(ERRORS))] * repeats + [("turn", repeats)]
     if kind < 0.8:
-        return [("fail", chance.one_of(_ERRORS))]
+        return [("fail", chance.one_of(ERRORS))]
     if kind < 0.9:
-        return [("wait", chance.one_of(_WAITS)), ("turn", 1)]
+        return [("wait", chance.one_of(WAITS)), ("turn", 1)]
     if kind < 0.94:
         return [("drop", chance.one_of((1, 2**31, 2**32 - 1)))]
-    if kind < 0.98:
-        return [("hang_up", chance.one_of(_ERRORS))]
+    if kind < 0.97:
+        return [("commit", chance.often())]
+    if kind < 0.99:
+        return [("hang_up", chance.one_of(ERRORS))]
     return [("stop", None)]
 
 

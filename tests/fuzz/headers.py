@@ -12,6 +12,9 @@ from tests.fuzz.inputs import Inputs
 
 _LONGEST = max(MAX_V1_LINE, MAX_V2_LENGTH + 16)
 
+#: The least bytes that version 2 needs for the addresses of a source that is an address, or a path.
+_LEAST, _LEAST_OF_PATHS = 16 + 12, 16 + 216
+
 
 class Fed(NamedTuple):
     """
@@ -47,7 +50,9 @@ def _check_header(header: ProxyArrival, size: int) -> None:
     """@param size: bytes that it was read from."""
     for port in (header.source_port, header.destination_port):
         assert port is None or 0 <= port <= 65_535
-    least = 8 if header.version == 1 else 16 if header.source is None else 28
+    least = 8 if header.version == 1 else 16
+    if header.version == 2 and header.source is not None:
+        least = _LEAST if header.source_port is not None else _LEAST_OF_PATHS
     assert least <= size <= _LONGEST, f"{header} out of {size} bytes"
     name = header.server_name
     assert name is None or 0 < len(name.encode("utf-8")) <= 255
@@ -73,5 +78,6 @@ def _outcome(pieces: tuple[bytes, ...] | list[bytes]) -> tuple[str, ProxyArrival
             assert data[:fed].endswith(rest), "the bytes behind the header are others"
             _check_header(header, fed - len(rest))
             return "header", header, rest + data[fed:]
-        assert len(parser.pending) < _LONGEST, "more is kept than a header has"
+        longest = MAX_V1_LINE if parser.pending.startswith(b"P") else _LONGEST
+        assert len(parser.pending) < longest, "more is kept than a header has"
     return "pending", None, parser.pending

@@ -26,6 +26,7 @@ from netsvc.service import NetService
 from netsvc.settings import Limits, Networks, SettingError, defaults
 from netsvc.trafficlog import TrafficLog
 from tests.fuzz.books import Books
+from tests.fuzz.disk import Disk
 from tests.fuzz.peers import Peer, TLSPeer
 from tests.fuzz.wires import Reactor, connect
 
@@ -108,6 +109,7 @@ class Stage:
         self.reactor = Reactor()
         self.books = Books()
         self.clients = ClientList(self.reactor)
+        self.disk = Disk()
         self.log = TrafficLog(self.reactor, {service.name: service.log or _LINES}, {"tcp://x": 3.0})
         self.facts = Facts(capture=1 << 30, clock=lambda: 1_473_977_352_000_000_000)
         self.timeline = Ring(65_536, self.facts.flush)
@@ -132,7 +134,12 @@ class Stage:
         self.peers: dict[int, Peer] = {}
 
     def _arguments(self, service: NetService, play: Play) -> dict[str, Any]:
-        needed = {"reactor": self.reactor, "clients": self.clients, "timeline": self.timeline}
+        needed = {
+            "reactor": self.reactor,
+            "clients": self.clients,
+            "timeline": self.timeline,
+            "journal": self.disk,
+        }
         arguments: dict[str, Any] = {**defaults(service.settings), **play.settings}
         arguments.update({name: thing for name, thing in needed.items() if name in service.needs})
         if self.shared is not None:
@@ -150,27 +157,35 @@ def simpler(play: Play) -> Iterator[Play]:
 
 def check(play: Play) -> None:
     """Play it."""
-    _check(play, None, None)
+    perform(play, None, None)
 
 
 def check_tls(play: Play, serving: ssl.SSLContext, client: ssl.SSLContext) -> None:
     """The same on a TLS listener."""
-    _check(play, serving, client)
+    perform(play, serving, client)
 
 
-def _check(play: Play, serving: ssl.SSLContext | None, client: ssl.SSLContext | None) -> None:
+def perform(
+    play: Play, serving: ssl.SSLContext | None = None, client: ssl.SSLContext | None = None
+) -> Stage | None:
+    """
+    Play it, and see that nothing is left.
+
+    @return: the stage after the play; None where the service refuses its settings.
+    """
     try:
         stage = Stage(play, serving)
     except SettingError:
         if not play.settings:
             raise
-        return
+        return None
     for what, who, argument in play.steps:
         _STEPS[what](stage, who, argument, client)
     _end(stage, play)
     _settle(stage)
     if play.settings.get("linger"):
         assert not stage.clients.entries(), "entries of clients that have gone"
+    return stage
 
 
 # -- steps ------------------------------------------------------------------------------------------------
@@ -209,6 +224,10 @@ def _give_up(stage: Stage, who: int, argument: object, client: object) -> None:
         guard.abort()
 
 
+def _commit(stage: Stage, who: int, argument: bool, client: object) -> None:
+    stage.disk.commit(argument)
+
+
 def _of_peer(name: str) -> Any:
     def step(stage: Stage, who: int, argument: Any, client: object) -> None:
         if who in stage.peers:
@@ -224,6 +243,7 @@ _STEPS = {
     "idle": _idle,
     "drain": _drain,
     "give_up": _give_up,
+    "commit": _commit,
     **{name: _of_peer(name) for name in ("send", "raw", "spoil", "end", "take", "fail", "shake")},
 }
 
@@ -251,6 +271,8 @@ def _end(stage: Stage, play: Play) -> None:
 
 
 def _settle(stage: Stage) -> None:
+    # What is still to be recorded is nobody's any more.
+    stage.disk.commit(True)
     assert not stage.listening.guards, f"connections that never end: {len(stage.listening.guards)}"
     stage.reactor.turn()
     stage.log.stop()

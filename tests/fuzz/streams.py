@@ -12,14 +12,14 @@ from tests.fuzz.inputs import Inputs
 from tests.fuzz.plays import WILD, Play, Step, service_named
 from tests.fuzz.wild import make_actions
 
-_WAITS = (0.0, 0.01, 0.3, 0.5, 0.6, 1.0, 1.1, 2.0, 2.5, 3.0, 5.0, 21.0, 100.0, 4000.0)
-_ROOMS = (0, 0, 1, 10, 1000, 70_000, 1 << 20)
-_ERRORS = (errno.ECONNRESET, errno.EPIPE, errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENOTCONN)
+WAITS = (0.0, 0.01, 0.3, 0.5, 0.6, 1.0, 1.1, 2.0, 2.5, 3.0, 5.0, 21.0, 100.0, 4000.0)
+ROOMS = (0, 0, 1, 10, 1000, 70_000, 1 << 20)
+ERRORS = (errno.ECONNRESET, errno.EPIPE, errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENOTCONN)
 _TEXTS = ("", "x", "quit", "hello", "Thank you\r\n", "\u00e9\udcff", "%s {peer}", "z" * 80_000)
 _NUMBERS = (0, 1, 2, 3, 8, 16, 64, 300, 10_000, 0.05, 0.5, 1.0, 30.0)
 
 #: Limits that a play may have of its own; networks are tuples of texts.
-_LIMITS: tuple[tuple[str, tuple[Any, ...]], ...] = (
+LIMITS: tuple[tuple[str, tuple[Any, ...]], ...] = (
     ("max_connections", (1, 3)),
     ("per_address", (1, 2, 256)),
     ("new_per_second", (0.01, 1.0)),
@@ -50,7 +50,7 @@ def _make(chance: Inputs, name: str, steps: Any) -> Play:
     service = service_named(name)
     proxy = chance.one_of(("off", "off", "off", "optional", "required"))
     transport = chance.one_of(("tcp", "tcp", "tcp", "unix", "endpoint"))
-    limits = {key: chance.one_of(values) for key, values in _LIMITS if chance.rarely()}
+    limits = {key: chance.one_of(values) for key, values in LIMITS if chance.rarely()}
     if proxy != "off" and chance.often():
         limits["proxies"] = ("0.0.0.0/0", "::/0")
     crowd = 3 if service.shared or service.needs else 1
@@ -99,7 +99,7 @@ def _steps(chance: Inputs, proxy: str, peers: Any, crowd: int) -> list[Step]:
 
 
 def _arrive(chance: Inputs, who: int, proxy: str, peers: Any) -> list[Step]:
-    room = chance.one_of(_ROOMS) if chance.rarely() else 1 << 20
+    room = chance.one_of(ROOMS) if chance.rarely() else 1 << 20
     connect: Step = ("connect", who, (chance.one_of(peers), room))
     if proxy == "off":
         return [connect]
@@ -116,15 +116,17 @@ def _step(chance: Inputs, who: int, proxy: str, peers: Any) -> list[Step]:
     if kind < 0.57:
         return _arrive(chance, who, proxy, peers)
     if kind < 0.67:
-        return [("wait", 0, chance.one_of(_WAITS))]
+        return [("wait", 0, chance.one_of(WAITS))]
     if kind < 0.77:
-        return [("take", who, chance.one_of(_ROOMS))]
+        return [("take", who, chance.one_of(ROOMS))]
     if kind < 0.87:
         return [("end", who, chance.often())]
     if kind < 0.92:
-        return [("fail", who, chance.one_of(_ERRORS))]
-    if kind < 0.96:
-        return [("idle", 0, None), ("wait", 0, chance.one_of(_WAITS)), ("idle", 0, None)]
+        return [("fail", who, chance.one_of(ERRORS))]
+    if kind < 0.94:
+        return [("commit", 0, chance.often())]
+    if kind < 0.97:
+        return [("idle", 0, None), ("wait", 0, chance.one_of(WAITS)), ("idle", 0, None)]
     return [(chance.one_of(("drain", "drain", "give_up")), 0, None)]
 
 

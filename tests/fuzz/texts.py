@@ -96,20 +96,21 @@ class _Member:
 
     def here(self, names: list[str]) -> None:
         for name in names:
-            _shown(name)
+            shown(name)
 
     def joined(self, name: str) -> None:
-        _shown(name)
+        shown(name)
 
     def left(self, name: str) -> None:
-        _shown(name)
+        shown(name)
 
     def said(self, name: str, text: str, time: int) -> None:
-        _shown(name)
-        _shown(text.replace("\t", ""))
+        shown(name)
+        shown(text.replace("\t", ""))
 
 
-def _shown(text: str) -> None:
+def shown(text: str) -> None:
+    """A text that a terminal or a page can be given as it is."""
     assert not any(ord(one) < 32 or 127 <= ord(one) < 160 for one in text), f"a control character in {text!r}"
     assert not set(text) & set("\u2028\u2029\u202a\u202e\u2066\u2069\u200e\u200f\u061c"), text
     assert text.encode("utf-8").decode("utf-8") == text
@@ -123,19 +124,19 @@ def check_name_and_text(made: Name) -> None:
     try:
         name = read_name(made.data, made.longest)
     except InvalidNameError as error:
-        _shown(str(error))
+        shown(str(error))
         name = "watcher's friend"
     else:
         assert len(name.encode("utf-8")) <= made.longest
         assert check_name(name, made.longest) == name == made.data.decode("utf-8")
-        _shown(name)
+        shown(name)
     text = made.data.decode("utf-8", "surrogateescape")
     assert plain_line(plain_line(text)) == plain_line(text), "what was made plain is not plain"
     assert len(plain_line(text)) <= 6 * len(text)
     try:
         room.join(name, member, 9)
     except (InvalidNameError, JoinError) as error:
-        _shown(str(error))
+        shown(str(error))
         return
     room.say(member, text)
     room.leave(member)

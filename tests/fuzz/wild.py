@@ -65,9 +65,13 @@ class Wild(Protocol):
 
     transport: Any
 
-    def __init__(self, actions: list[Action]) -> None:
-        """@param actions: what all connections do, one after the other."""
+    def __init__(self, actions: list[Action], messages: bool = False) -> None:
+        """
+        @param actions: what all connections do, one after the other.
+        @param messages: what comes are messages, of which one may be empty.
+        """
         self._actions = actions
+        self._messages = messages
         self.producer: _Producer | None = None
         self.ended = 0
 
@@ -76,7 +80,7 @@ class Wild(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         assert not self.ended, "data after connectionLost"
-        assert data, "no data"
+        assert data or self._messages, "no data"
         self._act()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -136,13 +140,14 @@ class WildFactory(Factory[Wild]):
 
     noisy = False
 
-    def __init__(self, actions: list[Action], half_closing: bool) -> None:
-        """@param actions: see `Wild`."""
+    def __init__(self, actions: list[Action], half_closing: bool, messages: bool = False) -> None:
+        """See `Wild`."""
         self._actions = list(actions)
+        self._messages = messages
         self._make = HalfClosingWild if half_closing else Wild
 
     def buildProtocol(self, addr: Any) -> Wild:
-        return self._make(self._actions)
+        return self._make(self._actions, self._messages)
 
 
 _CALLS = (

@@ -156,6 +156,20 @@ def test_a_datagram_that_could_not_be_recorded_is_not_acknowledged() -> None:
     assert transport.written == []
 
 
+def test_what_is_recorded_when_the_port_is_closed_is_told_nobody() -> None:
+    journal = Journal()
+    protocol = ReceiverDatagram("recorded", "ok", journal)
+    transport = bind(protocol)
+    protocol.datagramReceived(b"one", PEER)
+    protocol.doStop()  # type: ignore[no-untyped-call]
+    # A Deferred's own: what it was called for is called at once, and an error would stay in it.
+    (promise,) = journal.promises
+    journal.commit()
+    promise.addErrback(lambda failure: failure.raiseException())
+    assert promise.result is None
+    assert transport.written == []
+
+
 def test_a_chunk_is_acknowledged_once_it_is_recorded() -> None:
     journal = Journal()
     protocol, transport = recording(journal)
