@@ -1,9 +1,10 @@
 """
 What shows only in time: `make soak`, or `python -m tests.soak`.
 
-First an hour, or as long as is asked for, of honest and rough clients and of reloads; then rounds of load and
-`kill -9`. All of it in a network namespace of its own, where that may be made. It ends with status 1 where
-anything differs of what was sent, answered, recorded and counted.
+First an hour, or as long as is asked for, of honest and rough clients, with a reload now and then; then
+reloads and restarts under all the load that there can be; then rounds of load and `kill -9`. All in a network
+namespace of its own, where that may be made. It ends with status 1 where anything differs of what was sent,
+answered, recorded and counted.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import tempfile
 from pathlib import Path
 from random import Random
 
-from tests.soak import journal
+from tests.live.restarts import restart_often
+from tests.soak import journal, reload
 from tests.soak.journal import say
 from tests.soak.mixed import Mixed
 
@@ -32,6 +34,8 @@ def main(arguments: list[str]) -> int:
     """
     parser = argparse.ArgumentParser(prog="python -m tests.soak")
     parser.add_argument("--minutes", type=float, default=60.0, help="of mixed load (60)")
+    parser.add_argument("--reloads", type=int, default=100, help="under as much load as there can be (100)")
+    parser.add_argument("--restarts", type=int, default=100, help="under load, on sockets that stay (100)")
     parser.add_argument("--kills", type=int, default=200, help="rounds of load and kill -9 (200)")
     parser.add_argument("--seed", type=int, default=None, help="the same random numbers again")
     asked = parser.parse_args(arguments)
@@ -45,9 +49,24 @@ def main(arguments: list[str]) -> int:
     for line in (*mixed.report, f"{len(mixed.differences)} differences", *mixed.differences):
         say(f"  {line}")
     status = 1 if mixed.differences else 0
+    if asked.reloads:
+        status |= reload.main([str(asked.reloads)])
+    if asked.restarts:
+        status |= _restart(asked.restarts)
     if asked.kills:
         status |= journal.main([str(asked.kills), f"--seed={seed}"])
     return status
+
+
+def _restart(times: int) -> int:
+    with tempfile.TemporaryDirectory(prefix="netsvc-soak-") as directory:
+        clients = restart_often(Path(directory), times)
+    failures = [failure for one in clients for failure in one.failures]
+    answered = sum(one.answered for one in clients)
+    say(f"{times} restarts: {answered:,} questions answered, {len(failures)} refused or lost")
+    for failure in failures:
+        say(f"  {failure}")
+    return 1 if failures else 0
 
 
 def _can_unshare() -> bool:

@@ -75,13 +75,18 @@ def theil_sen(points: Sequence[tuple[float, float]]) -> float:
 
 def metrics(web: int) -> Mapping[str, float]:
     """The daemon's metrics, by the name with its labels as the text has them."""
+    text = asked(web, "/metrics").decode()
+    return {name: float(value) for name, value in re.findall(r"^(\w+(?:\{.*\})?) (\S+)$", text, re.M)}
+
+
+def asked(web: int, path: str) -> bytes:
+    """What the web service answers to a GET."""
     connection = HTTPConnection("127.0.0.1", web, timeout=PATIENCE)
     try:
-        connection.request("GET", "/metrics")
-        text = connection.getresponse().read().decode()
+        connection.request("GET", path)
+        return connection.getresponse().read()
     finally:
         connection.close()
-    return {name: float(value) for name, value in re.findall(r"^(\w+(?:\{.*\})?) (\S+)$", text, re.M)}
 
 
 def latest(found: Mapping[str, float]) -> str:
