@@ -15,7 +15,7 @@ from bench.system import LOAD_CORE, on_core
 from bench.works import GROUPS, WORKS, Work
 
 #: The measurements that have a module of their own.
-OTHERS = ("fairness", "connects", "registration", "stall", "message", "journal")
+OTHERS = ("fairness", "connects", "registration", "stall", "message", "journal", "questions", "watched")
 
 _KNOWN = (*WORKS, *GROUPS, *OTHERS, "page")
 

@@ -45,7 +45,11 @@ class AnyLoad(ABC):
 
 
 class Load(AnyLoad):
-    """The one in C. It also tells the ``longest`` latency, ``splits`` of messages and the TLS ``cipher``."""
+    """
+    The one in C. It also tells the ``longest`` latency, ``splits`` of messages and the TLS ``cipher``.
+
+    @ivar pid: its process id.
+    """
 
     def __init__(self, kind: str, core: int, **options: Any) -> None:
         """
@@ -71,6 +75,7 @@ class Load(AnyLoad):
                 stderr=subprocess.PIPE,
                 text=True,
             )
+        self.pid = self._process.pid
         try:
             self._read()
         except LoadError:

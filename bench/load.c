@@ -6,6 +6,7 @@
  * tcp     connections that send messages and compare every byte of the answers: in a closed loop, --depth of them
  *         under way on each connection, or, with --rate, at absolute times, each latency counted from the time at
  *         which the message should have left (so a server that stalls is not asked less: no coordinated omission).
+ *         Until one is due it looks for answers again and again; with --rest it sleeps, for whoever shares its core.
  * udp     datagrams, no two alike: --depth of them under way on each socket, or, with --rate, at absolute times
  *         and with no answer.
  * cycle   connections that send a name, read to the end of the stream and close; --connections of them at once.
@@ -21,12 +22,14 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -36,7 +39,7 @@ enum { STAMP = 27, PATIENCE_MS = 20000, EVENTS = 512, DATAGRAM = 65536 };
 #define SECOND 1000000000LL
 
 static struct {
-    int port, connections, depth, size, stamp, line, tls, names, abandon;
+    int port, connections, depth, size, stamp, line, tls, names, abandon, rest;
     long most;
     double seconds, warm, rate;
     const char *answer;
@@ -314,6 +317,15 @@ static void closed_loop(void) {
     tally.last = now();
 }
 
+/* Leave the core to others until an answer comes or the time does. */
+static void rest_until(int64_t when) {
+    int64_t left = when - now();
+    if (left <= 0) return;
+    struct timespec time = {.tv_sec = left / SECOND, .tv_nsec = left % SECOND};
+    struct pollfd answers = {.fd = poller, .events = POLLIN};
+    ppoll(&answers, 1, &time, NULL);
+}
+
 /* A message that is due goes out on the connection that is idle longest; where none is, it waits for one. */
 static void open_loop(void) {
     struct epoll_event events[EVENTS];
@@ -332,6 +344,7 @@ static void open_loop(void) {
             count--;
             due = begin + (int64_t)((double)++sent * step);
         }
+        if (option.rest) rest_until(count && due <= deadline ? due : give_up);
         int ready = wait_for(events, 0);
         for (int i = 0; i < ready; i++) {
             struct connection *one = &all[events[i].data.u32];
@@ -543,7 +556,7 @@ int main(int count, char **arguments) {
         {"port", 1, 0, 'p'},    {"connections", 1, 0, 'c'}, {"depth", 1, 0, 'd'}, {"size", 1, 0, 's'},
         {"seconds", 1, 0, 't'}, {"warm", 1, 0, 'w'},        {"rate", 1, 0, 'r'},  {"names", 1, 0, 'n'},
         {"most", 1, 0, 'm'},    {"answer", 1, 0, 'a'},      {"stamp", 0, 0, 'S'}, {"line", 0, 0, 'L'},
-        {"tls", 0, 0, 'T'},     {"abandon", 0, 0, 'A'},     {0, 0, 0, 0}};
+        {"tls", 0, 0, 'T'},     {"abandon", 0, 0, 'A'},     {"rest", 0, 0, 'R'},  {0, 0, 0, 0}};
     for (int key; (key = getopt_long(count, arguments, "", known, NULL)) != -1;) switch (key) {
         case 'p': option.port = atoi(optarg); break;
         case 'c': option.connections = atoi(optarg); break;
@@ -559,6 +572,7 @@ int main(int count, char **arguments) {
         case 'L': option.line = 1; break;
         case 'T': option.tls = 1; break;
         case 'A': option.abandon = 1; break;
+        case 'R': option.rest = 1; break;
         default: return 2;
     }
     if (optind != count - 1) fail("expected tcp, udp or cycle");
@@ -567,6 +581,8 @@ int main(int count, char **arguments) {
     files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);
     poller = epoll_create1(EPOLL_CLOEXEC);
+    // Woken when a message is due, not some 50 µs later.
+    prctl(PR_SET_TIMERSLACK, 1UL);
     const char *kind = arguments[optind];
     if (!strcmp(kind, "tcp")) tcp();
     else if (!strcmp(kind, "udp")) udp();
