@@ -1,18 +1,21 @@
 #!/bin/sh
 # Boots systemd in namespaces of its own, on this machine's files: what it writes is in memory, and gone when it ends.
 #
-# The arguments are an empty directory, which is where the rest is mounted for it alone, and a control group that this
-# process is in already. It needs root; where something is not allowed, the line that failed says so on standard error.
+# The arguments are an empty directory, which is where the rest is mounted for it alone, a control group that this
+# process is in already, and a directory that is to be seen inside, with the path that it has there: others may be where
+# something else is mounted. It needs root; where something is not allowed, the line that failed says so on standard error.
 set -eu
 
-if [ "${3:-}" != inside ]; then
-    exec unshare --mount --pid --fork --kill-child --uts --ipc --net --cgroup --propagation private "$0" "$1" "$2" inside
+if [ "${5:-}" != inside ]; then
+    exec unshare --mount --pid --fork --kill-child --uts --ipc --net --cgroup --propagation private "$0" "$@" inside
 fi
 
 mount -t tmpfs -o size=1g tmpfs "$1"
 root=$1/root
 mkdir "$1/upper" "$1/work" "$root"
 mount -t overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" overlay "$root"
+mkdir -p "$root$4"
+mount --bind "$3" "$root$4"
 mount -t proc proc "$root/proc"
 # Kernel variables are the whole machine's, and nothing in here is to change them.
 mount --bind -o ro "$root/proc/sys" "$root/proc/sys"

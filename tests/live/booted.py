@@ -50,7 +50,7 @@ class Machine:
         place.mkdir()
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [_BOOT, place, self._group],
+                [_BOOT, place, self._group, sysconfig.get_path("purelib"), LIBRARIES / "dependencies"],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -147,8 +147,6 @@ def install(machine: Machine, directory: Path) -> None:
     make("install", DESTDIR=directory, PYTHON=_python())
     for top in directory.iterdir():
         shutil.copytree(top, machine.root / top.name, symlinks=True, dirs_exist_ok=True)
-    machine.run("mkdir", "-p", str(LIBRARIES / "dependencies"))
-    machine.run("mount", "--bind", sysconfig.get_path("purelib"), str(LIBRARIES / "dependencies"))
     machine.run("systemd-sysusers")
     for unit in ("netsvc.service", "netsvc-activated.service"):
         path = f"{LIBRARIES}:{LIBRARIES}/dependencies"
