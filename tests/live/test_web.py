@@ -193,12 +193,12 @@ def test_connections_of_the_page_have_their_limits(tmp_path: Path) -> None:
         running(tmp_path, "--web", "0", "--echo", "0", "--set", "web.max_connections=2") as daemon,
         daemon.connect("web") as first,
         daemon.connect("web") as second,
-        daemon.connect("web") as third,
     ):
         for sock in (first, second):
             sock.sendall(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert sock.recv(1000).startswith(b"HTTP/1.1 200 ")
-        with pytest.raises(ConnectionResetError):
+        # It may be reset before it knows that it was connected.
+        with pytest.raises(ConnectionResetError), daemon.connect("web") as third:
             third.recv(1000)
         # Who is inside is served, other services are not in its way, and it is a fact.
         echo(daemon, b"x")
