@@ -122,24 +122,35 @@ def test_a_stream_accepts_as_soon_as_it_is_open(open_: Open) -> None:
     assert one.sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)
 
 
+def free_for_tcp_and_taken_for_udp(open_: Open) -> OpenSocket:
+    """An open TCP socket whose number somebody has for UDP.
+
+    It is open before it is asked for, so that no other program can have its number meanwhile.
+    """
+    for _ in range(64):
+        (one,) = open_("tcp://127.0.0.1:0")
+        try:
+            open_(f"udp://127.0.0.1:{one.binding.port}")
+        except SettingError:
+            continue
+        return one
+    raise AssertionError("64 numbers that TCP had were all taken for UDP")
+
+
 def test_a_number_that_is_taken_on_one_address_is_given_up(
     open_: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (taken,) = open_("udp://127.0.0.1:0")
-    port = taken.binding.port
+    unlucky = free_for_tcp_and_taken_for_udp(open_)
     really, asked = sockets._open, []
 
-    def first_choose_the_taken_one(binding: Binding) -> OpenSocket:
+    def first_the_unlucky_one(binding: Binding) -> OpenSocket:
         asked.append(binding.port)
-        if len(asked) == 1:
-            (one,) = bindings(f"tcp://127.0.0.1:{port}")
-            return really(one)
-        return really(binding)
+        return unlucky if len(asked) == 1 else really(binding)
 
-    monkeypatch.setattr(sockets, "_open", first_choose_the_taken_one)
+    monkeypatch.setattr(sockets, "_open", first_the_unlucky_one)
     tcp, udp = open_((*bindings("tcp://127.0.0.1:0"), *bindings("udp://127.0.0.1:0")))
-    assert asked[:3] == [0, port, 0]
-    assert tcp.binding.port == udp.binding.port != port
+    assert asked[:3] == [0, unlucky.binding.port, 0]
+    assert tcp.binding.port == udp.binding.port != unlucky.binding.port
 
 
 def test_looking_for_a_number_ends(monkeypatch: pytest.MonkeyPatch) -> None:
