@@ -25,6 +25,7 @@ from typing import Any
 from tests.certificates import Certificates, make_authority
 from tests.live.acknowledged import Load, open_journal
 from tests.live.daemon import PATIENCE, Daemon, eventually
+from tests.live.reloads import free_ports
 from tests.live.streams import client_context
 from tests.soak.course import Course, asked, latest, metrics
 from tests.soak.honest import (
@@ -159,7 +160,7 @@ class Mixed:
     def run(self, seconds: float) -> None:
         """Do it for so long."""
         certificates = make_authority(self._directory)
-        configuration = Configuration(self._directory, _free_ports(), certificates)
+        configuration = Configuration(self._directory, free_ports(_PORTS), certificates)
         daemon = Daemon(self._directory, "--config", str(configuration.path))
         try:
             self._load(daemon, configuration, client_context(certificates.ca), seconds)
@@ -346,21 +347,6 @@ def _compare_journal(tally: Tally, listener: dict[str, Any], journal: Path) -> N
 
 def _listeners(web: int) -> list[dict[str, Any]]:
     return list(json.loads(asked(web, "/api/listeners"))["listeners"])
-
-
-def _free_ports() -> dict[str, int]:
-    """A port for each listener: in a network namespace of one's own nobody takes them meanwhile."""
-    import socket
-
-    sockets: list[socket.socket] = []
-    ports = {}
-    for name in _PORTS:
-        sock = socket.create_server(("127.0.0.1", 0))
-        sockets.append(sock)
-        ports[name] = int(sock.getsockname()[1])
-    for sock in sockets:
-        sock.close()
-    return ports
 
 
 @contextmanager
