@@ -1,13 +1,15 @@
 """
 A reactor for Linux that spends less on each event; `twistd --reactor=netsvc`.
 
-It is Twisted's `EPollReactor` with three things done otherwise, none of which a program can tell:
+It is Twisted's `EPollReactor` with four things done otherwise, none of which a program can tell:
 
 - Twisted wraps each event in a log context of its own, two dictionaries and a call of `logPrefix`, in case
   that something writes a line. Here the context of an event is a single object, which asks for the prefix
   and makes a dictionary when somebody reads it.
 - The commonest event by far, that something can be read and nothing else, goes straight to `doRead`. Every
   other one takes Twisted's own way.
+- Twisted looks twice in each turn for what is due, reads the clock each time, and guards each turn against
+  errors. Here one look is enough where nothing is due, and the guard is put up anew only after an error.
 - A turn takes at most a fixed number of events from the system. Twisted's sets aside room for as many as
   there are descriptors: with ten thousand connections that room costs more than the events in it. Those left
   over are the first of the next turn, for the system hands them out in turn.
@@ -19,7 +21,7 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from select import EPOLLIN
 from typing import Any
 
@@ -27,6 +29,7 @@ from twisted.internet import error
 from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.interfaces import IConnector, IListeningPort, IProtocolFactory
 from twisted.internet.protocol import ClientFactory
+from twisted.logger import Logger
 from twisted.python import context, log
 
 from netsvc.net.fast.stream import Client, Connector, Port, Server
@@ -35,6 +38,11 @@ from netsvc.net.fast.stream import Client, Connector, Port, Server
 #: bytes of room for each.
 EVENTS_PER_TURN = 512
 
+#: Seconds. A call that is further away is left to Twisted, which knows how long the system can wait.
+_FAR = 1_000_000.0
+
+_log = Logger()
+_turns = _log.failureHandler("Unexpected error in main loop")
 
 _GONE = error.ConnectionFdescWentAway("File descriptor lost")
 _OURS = frozenset({Server, Client})
@@ -48,17 +56,21 @@ class _Context:
     Each event has its own, because what it gives to a thread takes the context along and may ask much later.
 
     @ivar selectable: whose event it is.
-    @ivar around: the log context that the reactor runs in.
+    @ivar around: the contexts that the reactor runs in, the innermost last.
     """
 
     __slots__ = ("around", "selectable")
     selectable: Any
-    around: Mapping[str, Any]
+    around: Sequence[Mapping[object, Any]]
+
+    def __contains__(self, key: object) -> bool:
+        return key is log.ILogContext
 
     def __getitem__(self, key: object) -> dict[str, Any]:
-        if key is log.ILogContext:
-            return {**self.around, "system": _prefix_of(self.selectable)}
-        raise KeyError(key)
+        if key is not log.ILogContext:
+            raise KeyError(key)
+        known: Mapping[str, Any] = next((one[key] for one in reversed(self.around) if key in one), {})
+        return {**known, "system": _prefix_of(self.selectable)}
 
 
 def _prefix_of(selectable: Any) -> str:
@@ -83,6 +95,34 @@ def _logged(call: Callable[..., object], *arguments: object) -> None:
 class NetsvcReactor(EPollReactor):
     """The reactor."""
 
+    def mainLoop(self) -> None:
+        """Take turns until stopped; what a turn raises is logged, and ends that turn alone."""
+        while self._started:
+            with _turns:
+                while self._started:
+                    wait = self._prepared()
+                    self.doIteration(self.running and wait)
+        _log.info("Main loop terminated.")
+
+    def _prepared(self) -> float | None:
+        """
+        Do what is due, as `runUntilCurrent` does, and find what `timeout` does: how long to wait for events.
+
+        Nearly always nothing is due but a call that is to come, and then the first look at it is enough.
+        """
+        calls = self._pendingTimedCalls
+        if calls and not (
+            self.threadCallQueue
+            or self._newTimedCalls
+            or self._justStopped
+            or (self._cancellations > 50 and self._cancellations > len(calls) >> 1)
+        ):
+            wait: float = calls[0].time - self.seconds()
+            if 0.0 < wait < _FAR:
+                return wait
+        self.runUntilCurrent()
+        return self.timeout()
+
     def doPoll(self, timeout: float | None) -> None:
         """
         Wait for events and dispatch them.
@@ -96,16 +136,27 @@ class NetsvcReactor(EPollReactor):
                 return
             raise
         if events:
-            around = context.get(log.ILogContext)
+            # As `context.call` does, without asking for the thread's contexts twice.
             contexts = context.theContextTracker.currentContext().contexts
-            context.call({}, self._dispatch, events, contexts, around)
+            around = tuple(contexts)
+            contexts.append({})
+            try:
+                self._dispatch(events, contexts, around)
+            finally:
+                contexts.pop()
 
     doIteration = doPoll
 
     def _dispatch(
-        self, events: list[tuple[int, int]], contexts: list[object], around: Mapping[str, Any]
+        self,
+        events: list[tuple[int, int]],
+        contexts: list[object],
+        around: Sequence[Mapping[object, Any]],
     ) -> None:
-        """@param contexts: the thread's stack of contexts; its last place is the events'."""
+        """
+        @param contexts: the thread's stack of contexts; its last place is the events'.
+        @param around: those below that place.
+        """
         selectables: Mapping[int, Any] = self._selectables
         for fd, event in events:
             selectable = selectables.get(fd)
