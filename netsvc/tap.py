@@ -35,6 +35,7 @@ from netsvc.ready import ReadyFile
 from netsvc.settings import SettingError
 from netsvc.signals import Hangup, after_first_signal
 from netsvc.systemd import Notifier
+from netsvc.trim import malloc_trim, trim_from_now_on
 from netsvc.view import View
 
 __all__ = ["Options", "makeService"]
@@ -62,6 +63,7 @@ def makeService(options: Options) -> IService:
     _warn_of_root(_owner(options))
     # Not before, because it is as it begins to run that the reactor takes the signals itself.
     reactor.callWhenRunning(after_first_signal, daemon.abort)
+    trim_from_now_on(reactor, malloc_trim())
     daemon.reloads_by(assembly.reload(daemon, options.configuration).again)
     hangup.tell(daemon.reload)
     return daemon

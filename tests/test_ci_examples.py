@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands.webrig import free_port
 from tests.live.daemon import PATIENCE
+from tests.ports import free_port
 
 pytestmark = pytest.mark.live
 

@@ -75,6 +75,7 @@ RULES: dict[str, frozenset[str]] = {
     "netsvc.ready": CONTRACTS,
     "netsvc.failing": frozenset(),
     "netsvc.systemd": frozenset(),
+    "netsvc.trim": frozenset(),
     "netsvc.loglines": frozenset(),
     "netsvc.logoutput": CONTRACTS | {"netsvc.loglines"},
     "netsvc.daemon": CONTRACTS

@@ -21,6 +21,7 @@ from netsvc.daemon import Daemon
 from netsvc.registry import discover
 from netsvc.settings import SettingError
 from netsvc.tap import Assembly
+from tests.ports import free_port
 
 pytestmark = pytest.mark.live
 
@@ -105,8 +106,7 @@ async def test_a_daemon_that_has_stopped_meanwhile_opens_nothing(started_reactor
 async def test_until_an_endpoint_is_open_nobody_else_is_let_in(started_reactor: Any, slow: _Endpoint) -> None:
     house = House(started_reactor, echo=_ECHO)
     places = house.places()
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     reading = house.again(
         echo=_ECHO, greeting={"listen": f"tcp://127.0.0.1:{port}"}, timestamp={"listen": "tcp:0"}
     )
@@ -234,8 +234,7 @@ def test_what_only_a_restart_changes() -> None:
 
 
 def test_a_listener_that_is_wanted_twice_is_refused_at_start_too(started_reactor: Any) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     where = {"listen": f"tcp://127.0.0.1:{port}"}
     with pytest.raises(SettingError, match="is in use"):
         Assembly(configuration(echo=where, chat=where), started_reactor).daemon()

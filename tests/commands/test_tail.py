@@ -19,7 +19,6 @@ from tests.commands.webrig import (
     datagram,
     directory,
     facts_after,
-    free_port,
     lines_until,
     mark,
     register,
@@ -27,6 +26,7 @@ from tests.commands.webrig import (
 )
 from tests.live.conftest import certificates as certificates
 from tests.live.daemon import Daemon, running
+from tests.ports import free_port
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.commands.programs import interrupt, netsvc, started, usage
-from tests.commands.webrig import asking, datagram, directory, facts_after, free_port, mark, say
+from tests.commands.webrig import asking, datagram, directory, facts_after, mark, say
 from tests.live.daemon import Daemon, eventually, running
+from tests.ports import free_port
 
 
 @pytest.fixture(scope="module")

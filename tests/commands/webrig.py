@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
@@ -71,13 +70,6 @@ def register(daemon: Daemon, name: str) -> None:
         sock.sendall(name.encode() + b"\n")
         while sock.recv(65_536):
             continue
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody uses, for a daemon that is started twice on it."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 def lines_until(command: Running, text: str) -> list[str]:

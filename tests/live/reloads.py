@@ -13,11 +13,11 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from random import Random
 from typing import Any
 
 from tests.live.daemon import PATIENCE, Daemon, eventually, read_exactly, running
 from tests.live.streams import encrypted, unix_stream
+from tests.ports import free_ports
 
 #: echo on a port of 127.0.0.1, for streams and datagrams.
 ECHO = '[net]\ninterface = ["127.0.0.1"]\n[echo]\nlisten = 0\n'
@@ -219,38 +219,6 @@ ack = "received"
 ack_text = "{ACKNOWLEDGEMENTS[turn % 2]}"
 {daytime}
 """
-
-
-def free_ports(names: Sequence[str]) -> dict[str, int]:
-    """
-    A port for each name that is free on every address, for streams and datagrams, at the moment.
-
-    They are none of those that the system gives to clients (ip(7), ip_local_port_range), of which any may be
-    some program's in the next moment.
-    """
-    found: dict[str, int] = {}
-    for port in Random().sample(range(10_000, 32_000), 2_000):
-        if len(found) < len(names) and _is_free(port):
-            found[names[len(found)]] = port
-    return found
-
-
-def _every_address(port: int) -> socket.socket:
-    if socket.has_dualstack_ipv6():
-        return socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True)
-    return socket.create_server(("", port))
-
-
-def _is_free(port: int) -> bool:
-    try:
-        with (
-            _every_address(port),
-            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
-        ):
-            udp.bind(("", port))
-    except OSError:
-        return False
-    return True
 
 
 def reload_under_load(

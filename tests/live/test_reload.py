@@ -19,7 +19,6 @@ from tests.live.reloads import (
     ECHO,
     Configured,
     configured,
-    free_ports,
     listening_inode,
     read_line,
     reload_under_load,
@@ -27,6 +26,7 @@ from tests.live.reloads import (
 )
 from tests.live.streams import client_context, encrypted
 from tests.live.test_web import get
+from tests.ports import free_port
 
 pytestmark = pytest.mark.live
 
@@ -259,7 +259,7 @@ _NO_IPV6 = pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this mach
 
 @pytest.mark.parametrize("wide", ["0.0.0.0", pytest.param("::", marks=_NO_IPV6)])
 def test_from_one_address_to_all_and_back_no_datagram_is_lost(tmp_path: Path, wide: str) -> None:
-    port = free_ports(["echo"])["echo"]
+    port = free_port()
     text = f'[net]\ninterface = ["%s"]\n[echo]\nlisten = {port}\n'
     with configured(tmp_path, text % "127.0.0.1") as house, socket.socket(type=socket.SOCK_DGRAM) as udp:
         udp.settimeout(PATIENCE)

@@ -14,6 +14,7 @@ import pytest
 
 from tests.live.daemon import PATIENCE, TWISTD, Daemon, read_all, read_exactly, running
 from tests.live.supervisor import Supervisor
+from tests.ports import free_port
 
 pytestmark = pytest.mark.live
 
@@ -111,13 +112,6 @@ def test_no_child_of_the_daemon_can_speak_for_it(odd: Daemon) -> None:
 # -- sockets that somebody else opened -----------------------------------------------------------------
 
 
-def free_port(kind: socket.SocketKind) -> int:
-    """A port that nobody has at the moment."""
-    with socket.socket(socket.AF_INET, kind) as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
 def activating(*options: str) -> subprocess.Popen[str]:
     """systemd-socket-activate, which starts the daemon when the first of its sockets is used."""
     twistd = [TWISTD, "-n", "--pidfile=", "netsvc", "--inherited"]
@@ -136,7 +130,7 @@ def activating(*options: str) -> subprocess.Popen[str]:
 
 @pytest.mark.program("systemd-socket-activate")
 def test_streams_that_systemd_opened_are_answered_each_by_the_service_of_its_name() -> None:
-    echo, greeting = free_port(socket.SOCK_STREAM), free_port(socket.SOCK_STREAM)
+    echo, greeting = free_port(), free_port()
     process = activating(
         f"--listen=127.0.0.1:{echo}", f"--listen=127.0.0.1:{greeting}", "--fdname=echo:greeting"
     )
@@ -154,7 +148,7 @@ def test_streams_that_systemd_opened_are_answered_each_by_the_service_of_its_nam
 
 @pytest.mark.program("systemd-socket-activate")
 def test_datagrams_that_came_before_the_daemon_are_answered() -> None:
-    port = free_port(socket.SOCK_DGRAM)
+    port = free_port()
     process = activating("--datagram", f"--listen=127.0.0.1:{port}", "--fdname=echo")
     with process, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -24,6 +25,7 @@ from netsvc.net.sockets import OpenSocket, close_sockets, open_where, unlink_pat
 from netsvc.net.where import parse_where
 from netsvc.service import NetService
 from netsvc.settings import TLS, Limits, Net, SettingError
+from tests.ports import free_port
 
 ECHO = NetService(name="echo", summary="", stream="a.b", datagram="a.c")
 STREAM = frozenset({"stream"})
@@ -123,18 +125,11 @@ def test_a_stream_accepts_as_soon_as_it_is_open(open_: Open) -> None:
 
 
 def free_for_tcp_and_taken_for_udp(open_: Open) -> OpenSocket:
-    """An open TCP socket whose number somebody has for UDP.
-
-    It is open before it is asked for, so that no other program can have its number meanwhile.
-    """
-    for _ in range(64):
-        (one,) = open_("tcp://127.0.0.1:0")
-        try:
-            open_(f"udp://127.0.0.1:{one.binding.port}")
-        except SettingError:
-            continue
-        return one
-    raise AssertionError("64 numbers that TCP had were all taken for UDP")
+    """A TCP socket whose number somebody has for UDP; open, so that no other program can have its number."""
+    (one,) = open_("tcp://127.0.0.1:0")
+    with contextlib.suppress(SettingError):
+        open_(f"udp://127.0.0.1:{one.binding.port}")
+    return one
 
 
 def test_a_number_that_is_taken_on_one_address_is_given_up(
@@ -462,18 +457,11 @@ close_sockets(opened)
 """
 
 
-def free_port(kind: socket.SocketKind) -> int:
-    with socket.socket(socket.AF_INET, kind) as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
-
-
 @pytest.mark.live
 @pytest.mark.program("systemd-socket-activate")
 @pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM], ids=["stream", "datagram"])
 def test_several_sockets_of_one_name_from_systemd_answer(kind: socket.SocketKind, tmp_path: Path) -> None:
-    address, path = ("127.0.0.1", free_port(kind)), str(tmp_path / "echo.sock")
+    address, path = ("127.0.0.1", free_port()), str(tmp_path / "echo.sock")
     command = ["systemd-socket-activate", f"--listen=127.0.0.1:{address[1]}", f"--listen={path}"]
     if kind == socket.SOCK_DGRAM:
         command.append("--datagram")

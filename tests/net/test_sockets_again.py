@@ -13,8 +13,8 @@ import pytest
 
 from netsvc.net.sockets import OpenSocket, adjusted, close_sockets, open_where, second
 from netsvc.settings import SettingError
-from tests.live.reloads import free_ports
 from tests.net.test_sockets import bindings
+from tests.ports import free_port
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_beside_one_that_leaves_its_port_can_be_opened_on_other_addresses(
     opened: list[OpenSocket], scheme: str, old: str, new: str
 ) -> None:
     # None that the system gives to clients: one of those on any address would be in the way.
-    port = free_ports(["echo"])["echo"]
+    port = free_port()
     (leaving,) = open_where(bindings(f"{scheme}://{old}:{port}"))
     opened.append(leaving)
     wanted = bindings(f"{scheme}://{new}:{port}")

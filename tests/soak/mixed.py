@@ -25,8 +25,8 @@ from typing import Any
 from tests.certificates import Certificates, make_authority
 from tests.live.acknowledged import Load, open_journal
 from tests.live.daemon import PATIENCE, Daemon, eventually
-from tests.live.reloads import free_ports
 from tests.live.streams import client_context
+from tests.ports import free_ports
 from tests.soak.course import Course, asked, latest, metrics
 from tests.soak.honest import (
     Datagrams,
