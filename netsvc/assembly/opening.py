@@ -12,7 +12,7 @@ from netsvc.configuration import Configuration, ServiceConfiguration
 from netsvc.net.binding import Binding
 from netsvc.net.datagramlistener import DatagramListener
 from netsvc.net.listener import Listener
-from netsvc.net.sockets import OpenSocket, open_where
+from netsvc.net.sockets import OpenSocket, close_sockets, open_where
 from netsvc.net.streamlistener import EndpointListener, StreamListener, WebSocketListener
 from netsvc.net.succession import Succession
 
@@ -21,7 +21,7 @@ class Opening:
     """
     Makes listeners.
 
-    @ivar opened: the sockets that were opened, for whoever has to close them when something else fails.
+    @ivar opened: the sockets that have a listener, for whoever has to close them when something else fails.
     """
 
     def __init__(self, configuration: Configuration, common: Common, serving: Serving) -> None:
@@ -47,15 +47,20 @@ class Opening:
 
         @param beside: others of that WHERE are open already.
         @param leaving: sockets that will be closed in a moment, on whose ports they may be.
-        @raise SettingError: one cannot be opened.
+        @raise SettingError: one cannot be opened or made; then none of them is left open.
         """
         if bindings[0].transport == "endpoint":
             return [self._running(service, one, False, self._endpoint(service, one)) for one in bindings]
         opened = open_where(bindings, self._common.left_out, beside, leaving)
-        self.opened.extend(opened)
-        self._hand_over_files(opened)
         any_port = bindings[0].port == 0
-        return [self.listen(service, one, any_port) for one in opened]
+        try:
+            self._hand_over_files(opened)
+            made = [self.listen(service, one, any_port) for one in opened]
+        except BaseException:
+            close_sockets(opened)
+            raise
+        self.opened.extend(opened)
+        return made
 
     def listen(self, service: ServiceConfiguration, opened: OpenSocket, any_port: bool) -> Running:
         """

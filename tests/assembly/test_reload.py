@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -188,6 +189,26 @@ async def test_what_had_started_is_stopped_when_something_later_cannot_be(
     await deferLater(started_reactor, 0.01)
     assert (house.places(), _descriptors()) == (places, before)
     assert any("refused" in line and "not today" in line for line in house.lines)
+    await house.end()
+
+
+@pytest_twisted.ensureDeferred  # type: ignore[untyped-decorator]
+async def test_sockets_are_closed_again_whose_listener_cannot_be_made(
+    started_reactor: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from netsvc.services.greeting import GreetingFactory
+
+    def fail(self: object, **settings: object) -> None:
+        raise ValueError("not today")
+
+    house = House(started_reactor, echo=_ECHO)
+    places, before = house.places(), _descriptors()
+    monkeypatch.setattr(GreetingFactory, "__init__", fail)
+    path = tmp_path / "greeting"
+    await house.again(echo=_ECHO, greeting={"listen": ["tcp://127.0.0.1:0", f"unix://{path}"]})
+    await house.again(echo=_ECHO, greeting={"listen": [f"unix://{path}"]})
+    assert [line for line in house.lines if "refused" in line and "not today" in line]
+    assert (house.places(), _descriptors(), path.exists()) == (places, before, False)
     await house.end()
 
 
