@@ -225,13 +225,16 @@ class Daemon(Service):
         patience = self._reactor.callLater(self._grace, self._abort)
         ended = Deferred.fromCoroutine(self._end_listeners())
         await DeferredList([ended, self._given_up], fireOnOneCallback=True)
-        for call in (patience, self._last):
-            if call is not None and call.active():
-                call.cancel()
+        if not ended.called:
+            _log.warn("a listener did not end even when its connections were dropped; stopping without it")
+        _cancel(patience, self._last)
+        # The journal has a grace of its own, and another signal can end that one too.
+        self._last, self._given_up = None, Deferred()
         # A connection tells that it is gone from within its end: leave it the turn for its last fact.
         await deferLater(self._reactor, 0)
         _each(self._sinks)
         await self._close_journal()
+        _cancel(self._last)
         self._watchdog.stop()
         restore()
 
@@ -239,16 +242,12 @@ class Daemon(Service):
         """Have written what waits to be, within the grace: a disk that is gone may never say so."""
         if self._journal is None:
             return
-        late: Deferred[None] = Deferred()
-        patience = self._reactor.callLater(self._grace, late.callback, None)
-        waiting = [self._journal.close(), late]
-        if not self._given_up.called:
-            waiting.append(self._given_up)
-        await DeferredList(waiting, fireOnOneCallback=True)
-        if patience.active():
-            patience.cancel()
-        else:
+        patience = self._reactor.callLater(self._grace, self._give_up)
+        closed = self._journal.close()
+        await DeferredList([closed, self._given_up], fireOnOneCallback=True)
+        if not closed.called:
             _log.warn("the journal's disk does not answer; stopping without it")
+        _cancel(patience)
 
     async def _end_listeners(self) -> None:
         await _all(listener.stop_accepting for listener in self.listeners)
@@ -265,8 +264,8 @@ class Daemon(Service):
         _each(listener.abort for listener in (*self._leaving, *self.listeners))
 
     def _give_up(self) -> None:
-        _log.warn("a listener did not end even when its connections were dropped; stopping without it")
-        self._given_up.callback(None)
+        if not self._given_up.called:
+            self._given_up.callback(None)
 
     def _started(self, results: list[tuple[bool, Any]]) -> None:
         if not self.running:
@@ -318,6 +317,12 @@ class Daemon(Service):
     def _fail(self, failure: Failure) -> None:
         _log.failure("netsvc could not start", failure)
         self._end("netsvc could not start; the log says why")
+
+
+def _cancel(*calls: IDelayedCall | None) -> None:
+    for call in calls:
+        if call is not None and call.active():
+            call.cancel()
 
 
 def _is_unheard(listener: Listener) -> bool:

@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from zope.interface.verify import verifyObject
@@ -102,7 +103,7 @@ class _Deaf(_Fake):
 class _Rig:
     """A daemon over fake listeners, and what came of it."""
 
-    def __init__(self, ready: str = "", kind: type[_Fake] = _Fake) -> None:
+    def __init__(self, ready: str = "", kind: type[_Fake] = _Fake, journal: Any = None) -> None:
         self.asked: list[str] = []
         self.ended: list[str] = []
         self.reactor = _Reactor()
@@ -110,7 +111,9 @@ class _Rig:
         self.two = kind("two", self.asked)
         listeners: list[Listener] = [self.one, self.two]
         self.sinks = [lambda: self.asked.append("sink a"), lambda: self.asked.append("sink b")]
-        self.daemon = Daemon(self.reactor, listeners, self.sinks, _GRACE, ReadyFile(ready), self.ended.append)
+        self.daemon = Daemon(
+            self.reactor, listeners, self.sinks, _GRACE, ReadyFile(ready), self.ended.append, journal=journal
+        )
 
     def stop(self) -> Deferred[None]:
         self.asked.clear()
@@ -322,6 +325,52 @@ def test_a_listener_whose_end_never_comes_is_given_up(what: str, logged: list[st
     assert _fired(stopped)
     assert rig.asked[-2:] == ["sink a", "sink b"]
     assert any("did not end" in line for line in logged)
+    assert rig.reactor.getDelayedCalls() == []
+
+
+class _HangingJournal:
+    """One whose disk never answers."""
+
+    def open(self) -> None:
+        """It could still be opened."""
+
+    def close(self) -> Deferred[None]:
+        return Deferred()
+
+
+@pytest.mark.parametrize("signals_before", [0, 1])
+def test_a_journal_that_never_ends_has_a_grace_of_its_own_which_a_signal_ends(
+    signals_before: int, logged: list[str]
+) -> None:
+    rig = _Rig(journal=_HangingJournal())
+    rig.one.draining = Deferred()
+    rig.daemon.startService()
+    stopped = rig.stop()
+    for _ in range(signals_before):
+        signal.raise_signal(signal.SIGTERM)
+    rig.turn(0 if signals_before else _GRACE)
+    rig.turn(_GRACE - 1.5)
+    assert rig.asked[-2:] == ["sink a", "sink b"]
+    assert not _fired(stopped)
+    signal.raise_signal(signal.SIGTERM)
+    rig.turn()
+    rig.turn(1)
+    assert _fired(stopped)
+    assert "the journal's disk does not answer; stopping without it" in logged
+    assert not any("did not end" in line for line in logged)
+    assert rig.reactor.getDelayedCalls() == []
+
+
+def test_a_journal_that_never_ends_is_given_up_after_its_grace(logged: list[str]) -> None:
+    rig = _Rig(journal=_HangingJournal())
+    rig.daemon.startService()
+    stopped = rig.stop()
+    rig.turn()
+    rig.turn(_GRACE - 0.1)
+    assert not _fired(stopped)
+    rig.turn(0.1)
+    assert _fired(stopped)
+    assert "the journal's disk does not answer; stopping without it" in logged
     assert rig.reactor.getDelayedCalls() == []
 
 
