@@ -49,6 +49,10 @@ _RELOAD = 5.0
 #: Seconds between two exchanges of one load: some hundred messages a second in all, for as long as it takes.
 _INTERVAL = 0.05
 
+#: How memory may grow at a steady load, in MiB an hour, and seconds of load below which that cannot be told:
+#: what is resident moves by as much from one minute to the next as it may grow in hours.
+_GROWTH, _STEADY = 1.0, 1800.0
+
 _MARK = re.compile("configuration read again")
 
 _CONFIGURATION = """
@@ -194,6 +198,8 @@ class Mixed:
         self._compare(loads, ports)
         course.write(self._directory / "course.tsv")
         self._tell(loads, rough, reloads, acknowledged, course, metrics(ports["web"]))
+        if seconds >= _STEADY and course.slope() > _GROWTH:
+            self.differences.append(f"memory grows by {course.slope():.2f} MiB an hour")
         self.differences += reloads.tally.told
 
     def _settle(self, daemon: Daemon, web: int, descriptors: int) -> None:
