@@ -240,6 +240,7 @@ class IDaemonView(Interface):
             ``ws://127.0.0.1:8080/ws/echo``. The same again gives the same factory.
         @return: an `IProtocolFactory`.
         @raise KeyError: it is no such service.
+        @raise SettingError: it cannot be made, or cannot start; the log says why.
         """
 
     def shared(service: str) -> Any:
@@ -370,4 +371,15 @@ class IArrivalDatagramTransport(Interface):
         How the datagram that is being handled arrived.
 
         @param addr: its source, as `DatagramProtocol.datagramReceived` was given it.
+        """
+
+    def answer_to(addr: tuple[str, int] | str) -> Callable[[bytes], None]:
+        """
+        For who answers later: what sends a datagram back from the address to which this one came.
+
+        `write` sends from the address that the source has asked last, and a client that asked another one
+        drops the answer.
+
+        @param addr: as for `arrival_of`, and to be asked while the datagram is being handled.
+        @return: call it with each answer, as often as needed; not once the transport has been taken away.
         """

@@ -187,9 +187,12 @@ class AcceptPort(BasePort):
                 self._accepted(connection, peer)
 
     def take_in(self) -> None:
-        """Accept all who wait, now."""
+        """Accept all who wait, now, as the last thing before `end`; who cannot be accepted waits on."""
+        self._cancel_rest()
         for _ in range(_DEEPEST_BACKLOG // _PER_TURN):
             self.doRead()
+            if self._resting is not None:
+                return
 
     def end(self) -> None:
         """Close the socket now; `stopListening` has nothing left to do then."""

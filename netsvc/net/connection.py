@@ -388,6 +388,8 @@ class Connection:
         self._cancel_timer()
         self._unwatch()
         self.ignore_input()
+        # A transport may take its time to go, in which nothing of it would arrive.
+        self._stop_producer()
         if self._transport is not None:
             self._transport.abortConnection()
 

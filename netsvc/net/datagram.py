@@ -20,7 +20,6 @@ from typing import Any
 from zope.interface import alsoProvides, implementer
 
 from twisted.internet._multicast import MulticastMixin
-from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.base import BasePort
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionDone
@@ -42,12 +41,12 @@ from netsvc.interfaces import Arrival, IArrivalDatagramTransport
 from netsvc.net.addresses import fold
 from netsvc.net.drops import Drops
 from netsvc.net.listening import capture_of
-from netsvc.net.outbox import Outbox
-from netsvc.net.pktinfo import ANCILLARY_SIZE, AskedAddresses, Place, asked_addresses
+from netsvc.net.outbox import Outbox, reason_of
+from netsvc.net.pktinfo import ANCILLARY_SIZE, AskedAddresses, HostAddress, Place, asked_addresses, sole_place
 from netsvc.net.rarelog import RareLog
 from netsvc.net.replies import OwnAddresses, Peer, PeerAddress, Replies
 from netsvc.net.socketoptions import SocketOptions, receive_no_more
-from netsvc.net.source import FORMS, address_and_port, path_of, screen_of
+from netsvc.net.source import FORMS, address_and_port, screen_of
 from netsvc.settings import Limits
 
 __all__ = ["DatagramPort", "OwnAddresses"]
@@ -66,15 +65,6 @@ _TURN_NANOSECONDS = 5_000_000
 #: for ever, the process must not spend all its time on being told so.
 _ERRORS_IN_A_ROW = 64
 _PAUSE_SECONDS = 0.1
-
-#: The limit's name for what the system says about a datagram that it does not send; else ``system_error``.
-_SEND_ERRORS = {
-    errno.EAGAIN: "send_buffer",
-    errno.ENOBUFS: "send_buffer",
-    errno.EMSGSIZE: "message_length",
-    # Only the system knows all its networks' broadcast addresses.
-    errno.EACCES: "broadcast",
-}
 
 
 @implementer(IListeningPort, IReadDescriptor, IMulticastTransport, ISystemHandle, IArrivalDatagramTransport)
@@ -149,15 +139,14 @@ class DatagramPort(SocketOptions, MulticastMixin, BasePort):
         sock.setblocking(False)
         self._drops = Drops(sock)
         self._asked = asked_addresses(sock, limits.tracked_peers)
-        self._place = self._bound_place()
+        self._place = sole_place(sock) if self._asked is None else self._asked.bound
         self._address_of = FORMS[self.addressFamily]
         # Where the datagram last received came to; None: it was cut, and is to go no further.
         self._came_to: Place | None = self._place
         self._receive: Callable[[], tuple[bytes, Any]]
         if self._asked is not None:
-            self._receive = partial(
-                self._receive_asked, self._asked, partial(sock.recvmsg, _BUFFER, ANCILLARY_SIZE)
-            )
+            receive = partial(sock.recvmsg, _BUFFER, ANCILLARY_SIZE)
+            self._receive = partial(self._receive_asked, self._asked, receive)
         elif self.addressFamily == socket.AF_UNIX:
             # The only socket that may hold more than the buffer, which recvmsg would say.
             self._receive = partial(self._receive_uncut, partial(sock.recvmsg, _BUFFER))
@@ -195,14 +184,9 @@ class DatagramPort(SocketOptions, MulticastMixin, BasePort):
             self.reactor.callLater(0, self._close)
         return self._stopped
 
-    def getHost(self) -> IPv4Address | IPv6Address | UNIXAddress:  # type: ignore[override]
+    def getHost(self) -> HostAddress:  # type: ignore[override]
         """Where the socket is bound, also after it is closed."""
-        place = self._place
-        if place.port is None:
-            return UNIXAddress(place.address or None)
-        if self.addressFamily == socket.AF_INET6:
-            return IPv6Address("UDP", place.address, place.port)
-        return IPv4Address("UDP", place.address, place.port)
+        return self._place.host(self.addressFamily)
 
     # IReadDescriptor
 
@@ -252,8 +236,7 @@ class DatagramPort(SocketOptions, MulticastMixin, BasePort):
         peer = self._replies.known(addr)
         if peer is None:
             # Nothing came from there, and three times nothing is nothing.
-            origin = self._origin(*address_and_port(addr), self._place)
-            self._refuse(origin, packet, "reply_factor")
+            self._refuse(self._origin(*address_and_port(addr), self._place), packet, "reply_factor")
             return
         if len(packet) > LARGEST:
             reason: str | None = "message_length"
@@ -290,6 +273,13 @@ class DatagramPort(SocketOptions, MulticastMixin, BasePort):
         place = self._place if peer is None else peer.place
         address, port = address_and_port(addr)
         return Arrival(self._source[2], address, port, place.address, place.port)
+
+    def answer_to(self, addr: PeerAddress) -> Callable[[bytes], None]:
+        """See `IArrivalDatagramTransport`; what may not or cannot be sent is not raised, as in `write`."""
+        peer = self._replies.known(addr)
+        if peer is None or self._asked is None:
+            return partial(self.write, addr=addr)
+        return partial(self._answer_from, peer.place, peer.origin, addr)
 
     # For the listener
 
@@ -397,7 +387,8 @@ class DatagramPort(SocketOptions, MulticastMixin, BasePort):
             self._refuse(origin, data, reason)
             return None
         peer = self._replies.heard(address, place.address, turn)
-        peer.place, peer.target, peer.origin = place, source, origin
+        self._outbox.move(peer, place, origin)
+        peer.target = source
         return peer
 
     def _receive_asked(self, asked: AskedAddresses, receive: Callable[[], Any]) -> tuple[bytes, Any]:
@@ -440,6 +431,17 @@ class DatagramPort(SocketOptions, MulticastMixin, BasePort):
 
     # Sending
 
+    def _answer_from(self, place: Place, origin: OriginRow, addr: PeerAddress, packet: bytes) -> None:
+        """Send a datagram from a place that a peer has asked, whatever it has asked since."""
+        peer = self._replies.known(addr)
+        if peer is None or peer.place is place:
+            self.write(packet, addr)
+            return
+        asked_last = peer.place, peer.origin
+        self._outbox.move(peer, place, origin)
+        self.write(packet, addr)
+        self._outbox.move(peer, *asked_last)
+
     def _left(self, peer: Peer, packets: Sequence[bytes]) -> None:
         """Datagrams have left."""
         counts, book, capture, now = self.counts, self._sent, self._capture, self._wall_clock()
@@ -458,8 +460,7 @@ class DatagramPort(SocketOptions, MulticastMixin, BasePort):
     def _send_failed(self, peer: Peer, packet: bytes, error: OSError) -> None:
         self.errors += 1
         name = errno.errorcode.get(error.errno or 0, str(error))
-        reason = _SEND_ERRORS.get(error.errno or 0, "system_error")
-        self._refuse(peer.origin, packet, reason, (("error", name),))
+        self._refuse(peer.origin, packet, reason_of(error), (("error", name),))
         self._say.warn("send", "{port}: error in sending: {error}", port=self, error=str(error))
 
     # Facts
@@ -471,15 +472,7 @@ class DatagramPort(SocketOptions, MulticastMixin, BasePort):
     def _origin(self, address: str, port: int | None, place: Place) -> OriginRow:
         return (*self._source, address, port, place.text, None)
 
-    # The socket
-
-    def _bound_place(self) -> Place:
-        if self._asked is not None:
-            return self._asked.bound
-        name = self.socket.getsockname()
-        if self.addressFamily == socket.AF_UNIX:
-            return Place.of(path_of(name), None)
-        return Place.of(fold(name[0]), name[1])
+    # The end
 
     def _close(self, reason: Failure | None = None) -> None:
         if not self.connected:
@@ -493,7 +486,9 @@ class DatagramPort(SocketOptions, MulticastMixin, BasePort):
             self._own.discard(self._place.address, self._place.port)
         self.socket.close()
         try:
-            self.protocol.doStop()
+            # One that could not start has nothing to stop.
+            if self.protocol.numPorts:
+                self.protocol.doStop()
         except Exception:  # noqa: BLE001 - as in _take
             self._say.failure("service", "{port}: the service failed to stop", port=self)
         if self._stopped is not None:

@@ -11,12 +11,14 @@ Each peer gets its datagrams in the order in which they were written.
 
 from __future__ import annotations
 
+import errno
 import socket
 import struct
 from collections.abc import Callable, Sequence
 from itertools import groupby
 
-from netsvc.net.pktinfo import Ancillary
+from netsvc.facts import OriginRow
+from netsvc.net.pktinfo import Ancillary, Place
 from netsvc.net.replies import Peer
 
 #: Datagrams that wait at most, so many as the system makes of one call on every Linux.
@@ -29,6 +31,15 @@ _LARGEST_SEGMENT = 1000
 #: Of Linux; the socket module has no name for it.
 _UDP_SEGMENT = 103
 _SEGMENT = struct.Struct("=H")
+
+#: The limit's name for what the system says about a datagram that it does not send; else ``system_error``.
+_REASONS = {
+    errno.EAGAIN: "send_buffer",
+    errno.ENOBUFS: "send_buffer",
+    errno.EMSGSIZE: "message_length",
+    # Only the system knows all its networks' broadcast addresses.
+    errno.EACCES: "broadcast",
+}
 
 
 class Outbox:
@@ -65,6 +76,16 @@ class Outbox:
         self._count += 1
         if self._count == MOST_WAITING:
             self.send()
+
+    def move(self, peer: Peer, place: Place, origin: OriginRow) -> None:
+        """
+        From now on a peer's datagrams leave from another place; those that wait, from that before.
+
+        @param origin: what facts have for the peer at that place.
+        """
+        if peer in self._waiting:
+            self.send()
+        peer.place, peer.origin = place, origin
 
     def send(self) -> None:
         """Send all that wait."""
@@ -105,6 +126,11 @@ class Outbox:
                 left.append(packet)
         if left:
             self._sent(peer, left)
+
+
+def reason_of(error: OSError) -> str:
+    """The reason that a fact has for a datagram that the system did not send."""
+    return _REASONS.get(error.errno or 0, "system_error")
 
 
 def _makes_segments(sock: socket.socket) -> bool:

@@ -16,7 +16,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+
 from netsvc.net.addresses import fold, host_and_port, parse
+from netsvc.net.source import path_of
+
+#: A socket's own address, as Twisted has it.
+HostAddress = IPv4Address | IPv6Address | UNIXAddress
 
 #: One ancillary message: level, type, bytes.
 Ancillary = tuple[int, int, bytes]
@@ -54,6 +60,22 @@ class Place:
     def of(cls, address: str, port: int | None, ancillary: tuple[Ancillary, ...] = ()) -> Place:
         """Put the text together."""
         return cls(address, port, host_and_port(address, port), ancillary)
+
+    def host(self, family: int) -> HostAddress:
+        """The same as Twisted has it, of a socket of that family."""
+        if self.port is None:
+            return UNIXAddress(self.address or None)
+        if family == socket.AF_INET6:
+            return IPv6Address("UDP", self.address, self.port)
+        return IPv4Address("UDP", self.address, self.port)
+
+
+def sole_place(sock: socket.socket) -> Place:
+    """The only place at which a socket is asked that is bound to one address, or to a path."""
+    name = sock.getsockname()
+    if sock.family == socket.AF_UNIX:
+        return Place.of(path_of(name), None)
+    return Place.of(fold(name[0]), name[1])
 
 
 class AskedAddresses:

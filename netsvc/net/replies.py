@@ -118,8 +118,8 @@ class Peer:
 
     @ivar address: (address, port) or path.
     @ivar local_address: the address of this machine at which its last datagram arrived.
-    @ivar place: where the last datagram arrived. This and what follows is left to whoever receives the
-        datagrams, so that this table is the only one of its peers.
+    @ivar place: where the last datagram arrived, from where answers leave. This and what follows is left to
+        whoever receives the datagrams, so that this table is the only one of its peers.
     @ivar target: the system's form of the address.
     @ivar origin: what facts have for it.
     """

@@ -17,7 +17,7 @@ from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol, ITrans
 from twisted.internet.protocol import DatagramProtocol, Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
-from netsvc.interfaces import IJournal, IKeptWhole
+from netsvc.interfaces import IArrivalDatagramTransport, IJournal, IKeptWhole
 
 #: The most that one UDP datagram over IPv4 carries: 65,535 bytes less IP and UDP header (RFC 768, RFC 791).
 LARGEST_DATAGRAM = 65_507
@@ -124,7 +124,11 @@ class ReceiverFactory(Factory[Protocol]):
 
 
 class ReceiverDatagram(DatagramProtocol):
-    """Takes every datagram; sends its acknowledgement, if there is one, to where the datagram came from."""
+    """
+    Takes every datagram; sends its acknowledgement, if there is one, to where the datagram came from.
+
+    Where that is sent once it is recorded, the transport must be an `IArrivalDatagramTransport`.
+    """
 
     noisy = False
     transport: IUDPTransport
@@ -154,13 +158,14 @@ class ReceiverDatagram(DatagramProtocol):
         if self._journal is None:
             self.transport.write(self._acknowledgement, addr)
         else:
-            self._journal.recorded().addCallback(self._recorded, addr)
+            answer = IArrivalDatagramTransport(self.transport).answer_to(addr)
+            self._journal.recorded().addCallback(self._recorded, answer)
 
-    def _recorded(self, safe: bool, addr: tuple[str, int]) -> None:
+    def _recorded(self, safe: bool, answer: Callable[[bytes], None]) -> None:
         # Its port may be closed by now, and Twisted has taken it away then.
         transport: IUDPTransport | None = self.transport
         if safe and transport is not None:
-            transport.write(self._acknowledgement, addr)
+            answer(self._acknowledgement)
 
 
 def acknowledgement(ack: str, ack_text: str, journal: IJournal | None) -> bytes:

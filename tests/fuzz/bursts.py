@@ -12,7 +12,7 @@ import json
 import socket
 import struct
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, cast
 
 from zope.interface import implementer
@@ -74,6 +74,7 @@ class WildDatagram(DatagramProtocol):
 
     def __init__(self) -> None:
         self._last: Any = None
+        self._answer_last: Callable[[bytes], None] | None = None
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
         port: Any = self.transport
@@ -82,7 +83,9 @@ class WildDatagram(DatagramProtocol):
         port.writeSequence([datagram, b"", datagram], addr)
         port.write(memoryview(datagram), self._last)
         port.write(b"x" * 70_000 if datagram[:1] == b"x" else b"", ("203.0.113.1", 4000))
-        self._last = addr
+        if self._answer_last is not None:
+            self._answer_last(datagram[:5])
+        self._last, self._answer_last = addr, port.answer_to(addr)
         if datagram[:1] == b"q":
             port.stopListening()
 

@@ -77,6 +77,17 @@ def test_a_datagram_is_on_disk_whole_when_it_is_acknowledged(
         assert messages(journal, content)[before:] == [("udp", size)]
 
 
+def test_a_datagram_is_acknowledged_from_the_address_that_it_came_to(tmp_path: Path) -> None:
+    options = f"--journal={tmp_path}/journal.db", "--receiver=udp://0.0.0.0:0?ack=recorded"
+    with running(tmp_path, *options) as daemon, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(PATIENCE)
+        sock.bind(("127.0.0.1", 0))
+        asked = [(f"127.0.0.{number}", daemon.port("receiver", "udp")) for number in (1, 2, 3)]
+        for number, address in enumerate(asked):
+            sock.sendto(b"asked at number %d" % number, address)
+        assert [sock.recvfrom(100) for _ in asked] == [(ACKNOWLEDGEMENT, address) for address in asked]
+
+
 @pytest.mark.parametrize("transport", ["tcp", "tls", "unix"])
 def test_a_chunk_is_on_disk_whole_when_it_is_acknowledged(
     recording: Daemon, journal: Path, certificates: Certificates, transport: str

@@ -141,6 +141,7 @@ class Rig:
         protocol: DatagramProtocol | None = None,
         sock: Socket | None = None,
         own: OwnAddresses | None = None,
+        start: bool = True,
         **limits: Any,
     ) -> None:
         self.sock = Socket() if sock is None else sock
@@ -164,7 +165,8 @@ class Rig:
             clock=self.reactor.seconds,
             wall_clock=lambda: int((self.reactor.seconds() + self.wall_offset) * 1e9),
         )
-        self.port.startListening()
+        if start:
+            self.port.startListening()
 
     @property
     def got(self) -> list[tuple[bytes, Any]]:

@@ -363,6 +363,29 @@ def test_a_port_that_rests_can_be_stopped(scripted: _Made) -> None:
     assert rig.port.fileno() == -1
 
 
+def test_a_port_that_rests_takes_nobody_in_and_ends_for_good(
+    scripted: _Made, flush_logged: Callable[[], str]
+) -> None:
+    rig, reactor, _ = scripted
+    rig.client()
+    _script(rig, *[errno.ENOBUFS] * 1000)
+    rig.port.take_in()
+    rig.port.end()
+    assert flush_logged().count("cannot accept") == 1
+    assert reactor.getDelayedCalls() == []
+
+
+def test_a_port_that_has_rested_long_enough_takes_in_who_waits(scripted: _Made) -> None:
+    rig, reactor, factory = scripted
+    rig.client()
+    _script(rig, errno.ENOBUFS)
+    rig.port.doRead()
+    rig.port.take_in()
+    rig.port.end()
+    assert len(factory.built) == 1
+    assert reactor.getDelayedCalls() == []
+
+
 def test_a_port_that_never_started_closes_its_socket(tmp_path: Path) -> None:
     class Failing(Echoes):
         def doStart(self) -> None:

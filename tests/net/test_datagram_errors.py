@@ -162,6 +162,21 @@ def test_a_bug_of_the_service_is_logged_and_the_port_lives() -> None:
     assert event["log_failure"].type is RuntimeError
 
 
+def test_a_service_that_cannot_start_is_not_stopped() -> None:
+    class Broken(Echo):
+        def startProtocol(self) -> None:
+            raise OSError("not today")
+
+    rig = Rig(start=False, protocol=(service := Broken()))
+    with pytest.raises(OSError, match="not today"):
+        rig.port.startListening()
+    with capturedLogs() as events:
+        rig.port.stopListening()
+        rig.reactor.advance(0)
+    assert rig.sock.closed
+    assert (service.stopped, events) == (0, [])
+
+
 def test_what_the_system_dropped_is_counted_shown_and_said() -> None:
     rig = Rig()
     with capturedLogs() as events:

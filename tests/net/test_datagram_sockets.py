@@ -17,7 +17,7 @@ from twisted.internet.protocol import DatagramProtocol
 from twisted.internet.task import deferLater
 
 from netsvc.facts import RECEIVED, REFUSED, SENT, Facts, Row
-from netsvc.interfaces import Arrival
+from netsvc.interfaces import Arrival, IArrivalDatagramTransport
 from netsvc.net.datagram import LARGEST, DatagramPort, OwnAddresses
 from netsvc.settings import Limits
 from tests.net.datagram_rig import Echo, Rows
@@ -196,6 +196,69 @@ async def test_one_client_that_asks_two_addresses_is_answered_from_both(live: Li
         client.sendto(b"hello", (asked, number(port)))
         await rows.count(SENT, turn)
         assert client.recvfrom(100) == (b"hello", (asked, number(port)))
+
+
+@pytest_twisted.ensureDeferred  # type: ignore[untyped-decorator]
+@pytest.mark.parametrize("bound", ["0.0.0.0", "::"])
+async def test_who_asks_two_addresses_in_one_turn_is_answered_from_both(live: Live, bound: str) -> None:
+    port, rows = live.port(bound)
+    client = live.keep(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    client.bind(("127.0.0.1", 0))
+    asked = ["127.0.0.2", "127.0.0.3", "127.0.0.3", "127.0.0.2"]
+    for address in asked:
+        client.sendto(address.encode(), (address, number(port)))
+    await rows.count(SENT, len(asked))
+    for address in asked:
+        assert client.recvfrom(100) == (address.encode(), (address, number(port)))
+    for fact in rows.facts:
+        assert fact.data is not None
+        assert fact.origin.local == f"{fact.data.decode()}:{number(port)}"
+
+
+class _Later(DatagramProtocol):
+    """Keeps what each datagram can be answered with."""
+
+    def __init__(self) -> None:
+        self.answers: list[Callable[[bytes], None]] = []
+
+    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
+        self.answers.append(IArrivalDatagramTransport(self.transport).answer_to(addr))
+
+
+@pytest_twisted.ensureDeferred  # type: ignore[untyped-decorator]
+@pytest.mark.parametrize("bound", ["0.0.0.0", "::"])
+async def test_each_datagram_can_be_answered_later_from_where_it_asked(live: Live, bound: str) -> None:
+    service = _Later()
+    port, rows = live.port(bound, service)
+    client = live.keep(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    client.bind(("127.0.0.1", 0))
+    asked = ["127.0.0.2", "127.0.0.3", "127.0.0.4"]
+    for address in asked:
+        client.sendto(b"hello", (address, number(port)))
+    await rows.count(RECEIVED, len(asked))
+    await live.turns()
+    for answer, address in zip(service.answers, asked, strict=True):
+        answer(b"later")
+        assert client.recvfrom(100) == (b"later", (address, number(port)))
+        assert rows.of(SENT)[-1].origin.local == f"{address}:{number(port)}"
+        # What is not asked to leave from elsewhere leaves from where was asked last.
+        port.write(b"last", client.getsockname())
+        assert client.recvfrom(100) == (b"last", (asked[-1], number(port)))
+    assert port.arrival_of(client.getsockname()).local_address == asked[-1]
+
+
+@pytest_twisted.ensureDeferred  # type: ignore[untyped-decorator]
+async def test_on_one_address_too_a_datagram_can_be_answered_later(live: Live) -> None:
+    service = _Later()
+    port, rows = live.port(protocol=service)
+    client = live.client(port)
+    client.send(b"hello")
+    await rows.count(RECEIVED, 1)
+    await live.turns()
+    service.answers[0](b"later")
+    assert client.recv(100) == b"later"
+    port.answer_to(("127.0.0.1", 9999))(b"who is that?")
+    assert rows.reasons() == ["reply_factor"]
 
 
 @pytest_twisted.ensureDeferred  # type: ignore[untyped-decorator]

@@ -128,6 +128,25 @@ def test_a_producer_that_fails_to_stop_hinders_nobody(flush_logged: Any) -> None
     assert "broken" in flush_logged()
 
 
+def test_from_an_aborted_connection_no_producer_is_asked_for_more(flush_logged: Any) -> None:
+    class Raises(Recorder):
+        def dataReceived(self, data: bytes) -> None:
+            raise ValueError("no")
+
+    rig = Rig(Raises)
+    guard, wire = rig.connect()
+    producer = Push()
+    rig.services[0].transport.registerProducer(producer, False)
+    guard.dataReceived(b"x")
+    rig.clock.pump([1] * 3)
+    # As one over WebSocket, the transport does not go at once.
+    assert wire.aborted
+    assert producer.told == ["stop"]
+    rig.lose(guard)
+    assert producer.told == ["stop"]
+    assert "ValueError: no" in flush_logged()
+
+
 def test_the_end_of_input_closes_after_what_was_answered() -> None:
     rig = Rig()
     guard, wire = rig.connect()

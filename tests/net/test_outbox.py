@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from netsvc.facts import OriginRow
 from netsvc.net.outbox import MOST_WAITING, Outbox
 from netsvc.net.pktinfo import Place
 from netsvc.net.replies import Peer
@@ -113,6 +114,29 @@ def test_answers_leave_from_where_they_were_asked_alone_and_together() -> None:
     rig = Rig()
     rig.send(b"one", b"two", b"three", to=peer_at(1, (info,)))
     assert [ancillary[0] for _, ancillary, _ in rig.sock.calls] == [info, info]
+
+
+def test_what_waits_leaves_from_the_place_before_and_what_follows_from_the_next() -> None:
+    one, other = (socket.IPPROTO_IP, 8, b"one"), (socket.IPPROTO_IP, 8, b"other")
+    rig, peer = Rig(), peer_at(1, (one,))
+    rig.outbox.add(peer, b"first")
+    place = Place.of("127.0.0.2", 7, (other,))
+    origin: OriginRow = ("echo", "udp://", "udp", "127.0.0.1", 1, place.text, None)
+    rig.outbox.move(peer, place, origin)
+    assert rig.left == [b"first"]
+    rig.send(b"second", to=peer)
+    assert [(packets, ancillary) for packets, ancillary, _ in rig.sock.calls] == [
+        ([b"first"], [one]),
+        ([b"second"], [other]),
+    ]
+    assert peer.origin is origin
+
+
+def test_a_peer_that_has_nothing_waiting_is_moved_without_sending() -> None:
+    rig, place = Rig(), Place.of("127.0.0.2", 7)
+    rig.outbox.add(peer_at(1), b"waits")
+    rig.outbox.move(peer_at(2), place, ("echo", "udp://", "udp", "127.0.0.1", 2, place.text, None))
+    assert (len(rig.outbox), rig.left) == (1, [])
 
 
 def test_what_cannot_leave_together_is_tried_by_itself() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,9 +14,9 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol, IProtocolFactory
 from twisted.python.failure import Failure
 
-from netsvc.interfaces import IJournal, IKeptWhole
+from netsvc.interfaces import Arrival, IArrivalDatagramTransport, IJournal, IKeptWhole
 from netsvc.services.receiver import MOST_UNRECORDED, ReceiverDatagram, ReceiverFactory
-from tests.services.transports import Address, MemoryTransport, bind, connect
+from tests.services.transports import Address, MemoryDatagrams, MemoryTransport, bind, connect
 
 PEER = ("192.0.2.1", 54321)
 
@@ -97,6 +98,34 @@ def test_a_text_that_fits_no_datagram_is_refused() -> None:
 # -- acknowledged as recorded -----------------------------------------------------------------------------
 
 
+@implementer(IArrivalDatagramTransport)
+class AskedDatagrams(MemoryDatagrams):
+    """
+    Datagrams that come to several addresses.
+
+    @ivar here: the address at which the next one arrives.
+    @ivar left: every answer, with the address from which it left.
+    """
+
+    here = "192.0.2.8"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left: list[tuple[bytes, str]] = []
+
+    def arrival_of(self, addr: Address) -> Arrival:
+        raise NotImplementedError
+
+    def answer_to(self, addr: Address) -> Callable[[bytes], None]:
+        here = self.here
+
+        def answer(packet: bytes) -> None:
+            self.left.append((packet, here))
+            self.write(packet, addr)  # type: ignore[no-untyped-call]
+
+        return answer
+
+
 @implementer(IJournal)
 class Journal:
     """One whose commits are the test's to make."""
@@ -136,7 +165,7 @@ def test_only_those_that_promise_have_their_messages_kept_whole() -> None:
 def test_a_datagram_is_acknowledged_once_it_is_recorded() -> None:
     journal = Journal()
     protocol = ReceiverDatagram("recorded", "ok", journal)
-    transport = bind(protocol)
+    transport = bind(protocol, AskedDatagrams())
     other = ("192.0.2.2", 1)
     protocol.datagramReceived(b"one", PEER)
     protocol.datagramReceived(b"two", other)
@@ -147,10 +176,22 @@ def test_a_datagram_is_acknowledged_once_it_is_recorded() -> None:
     assert transport.written == [(b"ok", PEER), (b"ok", other)]
 
 
+def test_a_recorded_datagram_is_acknowledged_from_where_it_asked() -> None:
+    journal, transport = Journal(), AskedDatagrams()
+    assert verifyObject(IArrivalDatagramTransport, transport)
+    protocol = ReceiverDatagram("recorded", "ok", journal)
+    bind(protocol, transport)
+    protocol.datagramReceived(b"one", PEER)
+    transport.here = "192.0.2.9"
+    protocol.datagramReceived(b"two", PEER)
+    journal.commit(2)
+    assert transport.left == [(b"ok", "192.0.2.8"), (b"ok", "192.0.2.9")]
+
+
 def test_a_datagram_that_could_not_be_recorded_is_not_acknowledged() -> None:
     journal = Journal()
     protocol = ReceiverDatagram("recorded", "ok", journal)
-    transport = bind(protocol)
+    transport = bind(protocol, AskedDatagrams())
     protocol.datagramReceived(b"one", PEER)
     journal.commit(written=False)
     assert transport.written == []
@@ -159,7 +200,7 @@ def test_a_datagram_that_could_not_be_recorded_is_not_acknowledged() -> None:
 def test_what_is_recorded_when_the_port_is_closed_is_told_nobody() -> None:
     journal = Journal()
     protocol = ReceiverDatagram("recorded", "ok", journal)
-    transport = bind(protocol)
+    transport = bind(protocol, AskedDatagrams())
     protocol.datagramReceived(b"one", PEER)
     protocol.doStop()  # type: ignore[no-untyped-call]
     # A Deferred's own: what it was called for is called at once, and an error would stay in it.

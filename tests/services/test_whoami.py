@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -58,6 +59,9 @@ class ArrivedDatagramTransport(MemoryDatagrams):
     def arrival_of(self, addr: Address) -> Arrival:
         self.asked.append(addr)
         return self._arrived
+
+    def answer_to(self, addr: Address) -> Callable[[bytes], None]:
+        return lambda packet: self.write(packet, addr)  # type: ignore[no-untyped-call]
 
 
 def told(arrived: Arrival) -> dict[str, Any]:
