@@ -10,10 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from twisted.logger import Logger
+
+from netsvc.construct import one_line
 from netsvc.net.factory import GuardFactory
 from netsvc.net.listening import Listening
+from netsvc.net.rarelog import RareLog
 from netsvc.net.streamlistener import CarriedListener
 from netsvc.net.succession import Succession
+from netsvc.settings import SettingError
+
+_log = Logger()
 
 
 class Bridges:
@@ -34,6 +41,7 @@ class Bridges:
         self._services = services
         self._listening = listening
         self._reactor = reactor
+        self._rare = RareLog(_log, reactor.seconds)
         self._carried: dict[tuple[str, str], CarriedListener] = {}
         self.listeners: list[CarriedListener] = []
 
@@ -47,12 +55,13 @@ class Bridges:
         What serves a service under a URL; see `IDaemonView.guard_for`.
 
         @raise KeyError: it cannot be reached.
+        @raise SettingError: what serves it cannot be made, or cannot start, and the log says why; the next
+            time it is tried again.
         """
         key = (service, listener)
         if key not in self._carried:
-            listening = self._listening(self._services[service], listener)
-            carried = self._carried[key] = CarriedListener(Succession(listening), self._reactor)
-            carried.start()
+            carried = self._begun(service, listener)
+            self._carried[key] = carried
             self.listeners.append(carried)
         return self._carried[key].serving.guards
 
@@ -80,6 +89,27 @@ class Bridges:
         """The daemon has stopped."""
         for listener in self.listeners:
             listener.stop_accepting()
+
+    def _begun(self, service: str, listener: str) -> CarriedListener:
+        declared = self._services[service]
+        try:
+            carried = CarriedListener(Succession(self._listening(declared, listener)), self._reactor)
+            _start(service, carried)
+        except SettingError as error:
+            # Its table may do only for listeners with settings of their own; it is who asks that finds out.
+            self._rare.warn(
+                service, "{listener} cannot be served: {line}", listener=listener, line=str(error)
+            )
+            raise
+        return carried
+
+
+def _start(service: str, carried: CarriedListener) -> None:
+    try:
+        carried.start()
+    except Exception as error:
+        # The factory may be anybody's.
+        raise SettingError(f"service {service}: {one_line(error)}") from error
 
 
 def _site(url: str) -> str:

@@ -130,6 +130,9 @@ class Assembly:
         except SettingError:
             close_sockets(opening.opened)
             raise
+        for one in self._present.running:
+            limits = one.binding.limits
+            common.log.allow(one.binding.url, limits.log_rate, limits.refusal_log_rate)
         self._present.listeners += [one.listener for one in self._present.running]
         self._daemon = Daemon(
             self._reactor,

@@ -8,13 +8,28 @@ import pytest
 
 from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, formatEvent
 
 from netsvc.bridges import Bridges
 from netsvc.facts import Facts
 from netsvc.net.listening import Listening
-from netsvc.settings import Limits
+from netsvc.settings import Limits, SettingError
 
 _SITE = "127.0.0.1:808"
+
+
+class _Reluctant(Factory):
+    """It cannot start the first time."""
+
+    noisy = False
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def startFactory(self) -> None:
+        self.asked += 1
+        if self.asked == 1:
+            raise OSError("not today")
 
 
 class _House:
@@ -95,3 +110,38 @@ def test_those_that_are_open_are_told_with_their_service_of_now(house: _House) -
     assert [(service, url) for service, url, _ in house.bridges.open()] == [
         ("another echo", f"ws://{_SITE}/ws/echo")
     ]
+
+
+def test_what_cannot_start_is_told_once_a_second_and_tried_again() -> None:
+    clock, factory, url = Clock(), _Reluctant(), f"ws://{_SITE}/ws/echo"
+
+    def listening(service: Any, url: str) -> Listening:
+        if service == "chat":
+            raise SettingError("service chat: it needs a journal")
+        return Listening(
+            service=service,
+            listener=url,
+            transport="ws",
+            factory=factory,
+            limits=Limits(),
+            facts=Facts(),
+            clock=clock,
+        )
+
+    bridges = Bridges({"echo": "echo", "chat": "chat"}, listening, clock)
+    with capturedLogs() as events:
+        with pytest.raises(SettingError, match="service echo: not today"):
+            bridges.factory("echo", url)
+        assert bridges.listeners == []
+        assert bridges.open() == []
+        bridges.factory("echo", url)
+        for _ in range(3):
+            with pytest.raises(SettingError, match="needs a journal"):
+                bridges.factory("chat", f"ws://{_SITE}/ws/chat")
+    assert [formatEvent(event) for event in events] == [
+        f"{url} cannot be served: service echo: not today",
+        f"ws://{_SITE}/ws/chat cannot be served: service chat: it needs a journal",
+    ]
+    assert (factory.asked, len(bridges.listeners)) == (2, 1)
+    bridges.stop()
+    assert clock.getDelayedCalls() == []

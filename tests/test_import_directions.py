@@ -45,8 +45,9 @@ RULES: dict[str, frozenset[str]] = {
     # From what the user wrote to one checked value.
     "netsvc.given": CONTRACTS,
     "netsvc.registry": CONTRACTS | {"netsvc.service", "netsvc.__version__"},
+    "netsvc.inheriting": CONTRACTS | {"netsvc.net.where"},
     "netsvc.configuration": CONTRACTS
-    | {"netsvc.service", "netsvc.given", "netsvc.registry", "netsvc.websettings"},
+    | {"netsvc.service", "netsvc.given", "netsvc.registry", "netsvc.websettings", "netsvc.inheriting"},
     "netsvc.options": CONTRACTS
     | {
         "netsvc.service",
@@ -80,7 +81,7 @@ RULES: dict[str, frozenset[str]] = {
     "netsvc.logoutput": CONTRACTS | {"netsvc.loglines"},
     "netsvc.daemon": CONTRACTS
     | {"netsvc.net", "netsvc.journal", "netsvc.signals", "netsvc.ready", "netsvc.systemd"},
-    "netsvc.bridges": CONTRACTS | {"netsvc.net"},
+    "netsvc.bridges": CONTRACTS | {"netsvc.net", "netsvc.construct"},
     "netsvc.view": CONTRACTS | {"netsvc.net", "netsvc.journal", "netsvc.bridges", "netsvc.__version__"},
     # The command stands apart: it uses what it needs, and nothing uses it. Only what looks after the file of
     # a journal knows it.

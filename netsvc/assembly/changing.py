@@ -24,8 +24,9 @@ from netsvc.construct import one_line
 from netsvc.net.binding import Binding
 from netsvc.net.datagramlistener import DatagramListener
 from netsvc.net.listener import SocketListener
+from netsvc.net.listening import Listening
 from netsvc.net.sockets import second
-from netsvc.net.streamlistener import WebSocketListener
+from netsvc.net.streamlistener import CarriedListener, WebSocketListener
 from netsvc.settings import SettingError
 
 
@@ -91,7 +92,7 @@ class Change:
         for service in plan.configuration.services:
             common.log.introduce(service.service.name, service.service.log)
         matching = Matching(running)
-        matched = [(wanted, matching.of(wanted)) for wanted in plan.wanted]
+        matched = list(zip(plan.wanted, matching.each(plan.wanted), strict=True))
         self._left = matching.left()
         try:
             for wanted, there in matched:
@@ -255,7 +256,14 @@ class Change:
             except Exception as error:
                 raise SettingError(f"service {name}: {one_line(error)}") from error
             stop = partial(stop_all, [listening.factory])
-            self._carried.append(Renewal(lambda: None, stop, partial(listener.renew, listening)))
+            self._carried.append(
+                Renewal(lambda: None, stop, partial(self._serve_carried, listener, listening))
+            )
+
+    def _serve_carried(self, listener: CarriedListener, listening: Listening) -> None:
+        listener.renew(listening)
+        limits = listening.limits
+        self._common.log.allow(listening.listener, limits.log_rate, limits.refusal_log_rate)
 
 
 def _socket_of(running: Running) -> Any:

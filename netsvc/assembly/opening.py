@@ -15,6 +15,7 @@ from netsvc.net.listener import Listener
 from netsvc.net.sockets import OpenSocket, close_sockets, open_where
 from netsvc.net.streamlistener import EndpointListener, StreamListener, WebSocketListener
 from netsvc.net.succession import Succession
+from netsvc.settings import SettingError
 
 
 class Opening:
@@ -76,7 +77,6 @@ class Opening:
     ) -> Running:
         certificates = self._serving.certificates_of(binding)
         makeup = makeup_of(service, binding, self._configuration, certificates)
-        self._common.log.allow(binding.url, binding.limits.log_rate, binding.limits.refusal_log_rate)
         return Running(service, binding, any_port, makeup, listener)
 
     def _hand_over_files(self, opened: Sequence[OpenSocket]) -> None:
@@ -84,8 +84,16 @@ class Opening:
         if self._common.owner is None:
             return
         for one in opened:
-            if one.unlink is not None:
+            if one.unlink is None:
+                continue
+            try:
                 os.chown(one.unlink, *self._common.owner)
+            except OSError as error:
+                binding = one.binding
+                raise SettingError(
+                    f"{binding.origin} {binding.where}: {one.unlink} cannot be given to the user that twistd "
+                    f"becomes: {error.strerror}"
+                ) from error
 
     def _listener(self, service: ServiceConfiguration, opened: OpenSocket) -> Listener:
         if opened.binding.kind == "datagram":

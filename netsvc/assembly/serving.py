@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 
 from netsvc.assembly.common import Common
 from netsvc.configuration import Configuration, ServiceConfiguration
-from netsvc.construct import datagram_protocol, stream_factory
+from netsvc.construct import datagram_protocol, one_line, stream_factory
 from netsvc.descriptors import fitting
 from netsvc.interfaces import INetService, ListenerAddress
 from netsvc.net.binding import Binding
@@ -97,19 +97,20 @@ class Serving:
 
         arguments = {**binding.settings, **self.arguments(service)}
         try:
-            listening = self._carried(service.service, binding.url, arguments, binding.limits)
+            limits = fitting(binding.limits, self._common.descriptors)
+            listening = self._carried(service.service, binding.url, arguments, limits)
+            carried = former or Succession(listening)
+            site = sole_site(
+                carried.guards,
+                path=binding.path,
+                origins=binding.origins,
+                address=binding.host,
+                web=self._configuration.web,
+                limits=binding.limits,
+                reactor=self._common.reactor,
+            )
         except SettingError as error:
             raise SettingError(f"{binding.origin} {binding.where}: {error}") from None
-        carried = former or Succession(listening)
-        site = sole_site(
-            carried.guards,
-            path=binding.path,
-            origins=binding.origins,
-            address=binding.host,
-            web=self._configuration.web,
-            limits=binding.limits,
-            reactor=self._common.reactor,
-        )
         return carried, listening, self._listening(service.service, binding, site, first="", noted=False)
 
     def bridged(self, service: ServiceConfiguration, url: str) -> Listening:
@@ -147,7 +148,7 @@ class Serving:
             return serverFromString(self._common.reactor, binding.description)  # type: ignore[no-any-return]
         except Exception as error:
             # It may be anybody's that reads the description.
-            raise _cannot_listen(binding, Failure(error)) from error
+            raise _cannot_listen(binding, error) from error
 
     def listen(self, binding: Binding, factory: IProtocolFactory) -> Deferred[IListeningPort]:
         """
@@ -160,11 +161,11 @@ class Serving:
             opening = endpoint.listen(factory)
         except Exception as error:
             # An endpoint may be anybody's, and each complains in its own way.
-            raise _cannot_listen(binding, Failure(error)) from error
+            raise _cannot_listen(binding, error) from error
         if opening.called and isinstance(opening.result, Failure):
-            failure: Failure = opening.result
+            reason: Any = opening.result.value
             opening.addErrback(lambda _: None)
-            raise _cannot_listen(binding, failure)
+            raise _cannot_listen(binding, reason)
         return opening
 
     def context(self, tls: TLS) -> ssl.SSLContext:
@@ -264,6 +265,5 @@ class Serving:
         return limits
 
 
-def _cannot_listen(binding: Binding, failure: Failure) -> SettingError:
-    reason = " ".join(failure.getErrorMessage().split())
-    return SettingError(f"{binding.origin} {binding.where}: cannot listen: {reason}")
+def _cannot_listen(binding: Binding, error: BaseException) -> SettingError:
+    return SettingError(f"{binding.origin} {binding.where}: cannot listen: {one_line(error)}")

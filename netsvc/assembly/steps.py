@@ -137,6 +137,7 @@ class Open:
         if self.former and isinstance(listener, SocketListener):
             former: Any = self.former.listener
             listener.follow(former)
+            _adjust(self.running)
 
 
 def _adjust(running: Running) -> None:

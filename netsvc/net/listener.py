@@ -110,8 +110,18 @@ class SocketListener:
         self.opened = adjusted(self.opened, binding)
 
     def follow(self, former: SocketListener) -> None:
-        """The socket was another listener's: its file, if it has one, is now for this one to remove."""
-        self.opened = replace(self.opened, unlink=former.opened.unlink, inode=former.opened.inode)
+        """
+        The socket was another listener's: its file, if it has one, is now for this one to remove.
+
+        Its mode and backlog are still the former's; see `adjust`.
+        """
+        before = former.opened.binding
+        self.opened = replace(
+            self.opened,
+            binding=replace(self.opened.binding, mode=before.mode, backlog=before.backlog),
+            unlink=former.opened.unlink,
+            inode=former.opened.inode,
+        )
         former.opened = replace(former.opened, unlink=None)
 
     def leave_to(self, other: SocketListener) -> None:

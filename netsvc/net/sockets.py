@@ -113,8 +113,12 @@ def second(opened: OpenSocket, binding: Binding) -> OpenSocket:
 
     @param binding: to the same address.
     @return: a second descriptor; the file, if there is one, stays the first one's to remove.
+    @raise SettingError: there is no descriptor left.
     """
-    return OpenSocket(binding, opened.sock.dup())
+    try:
+        return OpenSocket(binding, opened.sock.dup())
+    except OSError as error:
+        raise refusal(binding, error) from None
 
 
 def adjusted(opened: OpenSocket, binding: Binding) -> OpenSocket:
@@ -122,14 +126,18 @@ def adjusted(opened: OpenSocket, binding: Binding) -> OpenSocket:
     Make an open socket what is asked for now, in what can change while it is open: file mode and backlog.
 
     @param binding: to the same address.
+    @return: the same socket; where it could not become so, with the mode and backlog from before, so that
+        it is tried again the next time.
     """
+    before = opened.binding
     try:
-        if binding.backlog != opened.binding.backlog:
+        if binding.backlog != before.backlog:
             opened.sock.listen(binding.backlog)
-        if binding.mode is not None and binding.mode != opened.binding.mode:
+        if binding.mode is not None and binding.mode != before.mode:
             os.chmod(binding.host, binding.mode)
     except OSError as error:
         _log.error("{listener} stays as it was: {reason}", listener=binding.url, reason=error.strerror)
+        binding = replace(binding, mode=before.mode, backlog=before.backlog)
     return replace(opened, binding=binding)
 
 

@@ -150,6 +150,8 @@ class EndpointListener(_Streams):
         self.origin = origin
         self._opening = opening
         self._port: IListeningPort | None = None
+        # A port that is closed does not know any more where it was.
+        self._address: tuple[str, int | None] = ("", None)
 
     def start(self) -> Deferred[None]:
         """See `Listener`."""
@@ -157,22 +159,30 @@ class EndpointListener(_Streams):
 
     def place(self) -> Place:
         """See `Listener`."""
-        address, port = ("", None) if self._port is None else host_and_port(self._port.getHost())
         listening = self.serving.present
-        return Place(listening.service, listening.listener, "endpoint", address, port)
+        return Place(listening.service, listening.listener, "endpoint", *self._address)
 
     def stop_accepting(self) -> Deferred[None]:
         """See `Listener`."""
         self._unwatch_idle()
         self.serving.stop_former()
-        if self._port is None:
-            self._opening.cancel()
-            return succeed(None)
-        return maybeDeferred(self._port.stopListening)  # type: ignore[call-overload,no-any-return]
+        if self._port is not None:
+            return _closed(self._port)
+        # It may be open although nobody has started it, or never be; why not, nobody asks any more.
+        self._opening.cancel()
+        return self._opening.addCallbacks(_closed, lambda _: None)
 
     def _started(self, port: IListeningPort) -> None:
         self._port = port
+        self._address = host_and_port(port.getHost())
         self._watch_idle()
+
+
+def _closed(port: IListeningPort | None) -> Deferred[None]:
+    """Close a port; None is one that did not open."""
+    if port is None:
+        return succeed(None)
+    return maybeDeferred(port.stopListening)  # type: ignore[call-overload,no-any-return]
 
 
 class CarriedListener(_Streams):

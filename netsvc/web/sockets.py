@@ -10,8 +10,8 @@ from typing import Any
 from twisted.web.resource import IResource
 
 from netsvc.interfaces import IDaemonView, ListenerAddress
-from netsvc.settings import Limits
-from netsvc.web.answers import Branch
+from netsvc.settings import Limits, SettingError
+from netsvc.web.answers import Branch, HTTPError
 from netsvc.web.arriving import arrival_of
 from netsvc.web.bridge import Bridge
 from netsvc.web.conversation import Conversation
@@ -41,7 +41,10 @@ class ServiceSocket(WebSocketResource):
 
     def conversation(self, request: Any) -> Conversation:
         """The service's protocol, behind a guard."""
-        factory = self._view.guard_for(self._service, self._url)
+        try:
+            factory = self._view.guard_for(self._service, self._url)
+        except SettingError:
+            raise HTTPError(503, "the service cannot be served here; the log says why") from None
         return Bridge(factory.buildProtocol(request.channel.transport.getPeer()), arrival_of(request))
 
 

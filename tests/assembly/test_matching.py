@@ -56,55 +56,83 @@ def _wanted(name: str, where: str) -> Wanted:
     return Wanted(*_service(name, where))
 
 
+def _found(matching: Matching, wanted: Wanted) -> list[Running | None]:
+    """What one WHERE alone gets."""
+    (found,) = matching.each([wanted])
+    return found
+
+
 def test_the_same_where_finds_the_same_listeners() -> None:
     running = _running("echo", "7007")
     matching = Matching(running)
-    assert matching.of(_wanted("echo", "7007")) == running
+    assert _found(matching, _wanted("echo", "7007")) == running
     assert matching.left() == []
 
 
 def test_the_same_address_in_other_words_is_the_same() -> None:
     tcp, udp = running = _running("echo", "7007")
     matching = Matching(running)
-    assert matching.of(_wanted("echo", "tls://127.0.0.1:7007")) == [tcp]
+    assert _found(matching, _wanted("echo", "tls://127.0.0.1:7007")) == [tcp]
     assert matching.left() == [udp]
 
 
 def test_each_is_given_once() -> None:
     (tcp,) = _running("timestamp", "7007")
     matching = Matching([tcp])
-    assert matching.of(_wanted("chat", "7007")) == [tcp]
-    assert matching.of(_wanted("timestamp", "7007")) == [None]
+    assert _found(matching, _wanted("chat", "7007")) == [tcp]
+    assert _found(matching, _wanted("timestamp", "7007")) == [None]
 
 
 def test_any_port_is_the_one_that_the_same_wish_had_got() -> None:
     running = [*_running("echo", "0", 40_001), *_running("timestamp", "0", 40_002)]
     matching = Matching(running)
-    assert matching.of(_wanted("timestamp", "0")) == running[2:]
-    assert matching.of(_wanted("echo", "0")) == running[:2]
-    assert matching.of(_wanted("echo", "0")) == [None, None]
+    assert _found(matching, _wanted("timestamp", "0")) == running[2:]
+    assert _found(matching, _wanted("echo", "0")) == running[:2]
+    assert _found(matching, _wanted("echo", "0")) == [None, None]
 
 
 def test_the_port_that_a_wish_had_got_can_be_asked_for_by_its_number() -> None:
     running = _running("echo", "0", 40_001)
-    assert Matching(running).of(_wanted("chat", "40001")) == running[:1]
+    assert _found(Matching(running), _wanted("chat", "40001")) == running[:1]
 
 
 def test_any_port_in_other_words_is_another_one() -> None:
     running = _running("echo", "0", 40_001)
-    assert Matching(running).of(_wanted("echo", "tcp://127.0.0.1:0")) == [None]
+    assert _found(Matching(running), _wanted("echo", "tcp://127.0.0.1:0")) == [None]
 
 
 def test_an_endpoint_is_found_by_its_description() -> None:
     running = _running("echo", "tcp:7007")
-    assert Matching(running).of(_wanted("echo", "tcp:7007")) == running
-    assert Matching(running).of(_wanted("echo", "tcp:7007:backlog=5")) == [None]
+    assert _found(Matching(running), _wanted("echo", "tcp:7007")) == running
+    assert _found(Matching(running), _wanted("echo", "tcp:7007:backlog=5")) == [None]
+
+
+def test_each_service_finds_its_own_of_endpoints_with_one_description() -> None:
+    echo, chat = _running("echo", "tcp:0"), _running("chat", "tcp:0")
+    matching = Matching([*echo, *chat])
+    wanted = [_wanted(name, "tcp:0") for name in ("chat", "echo")]
+    assert matching.each(wanted) == [chat, echo]
+    assert matching.left() == []
+
+
+def test_of_endpoints_with_one_description_none_is_found_twice() -> None:
+    first, second = running = [*_running("echo", "tcp:0"), *_running("echo", "tcp:0")]
+    matching = Matching(running)
+    found = matching.each([_wanted("echo", "tcp:0")] * 3)
+    assert [one for (one,) in found] == [first, second, None]
+
+
+def test_another_service_that_asks_first_gets_only_the_endpoint_that_its_own_leaves() -> None:
+    (echo,), (chat,) = _running("echo", "tcp:0"), _running("chat", "tcp:0")
+    matching = Matching([echo, chat])
+    wanted = [_wanted(name, "tcp:0") for name in ("greeting", "echo")]
+    assert matching.each(wanted) == [[chat], [echo]]
 
 
 def test_a_path_is_an_address() -> None:
     running = _running("echo", "unix:///run/a")
-    assert Matching(running).of(_wanted("chat", "unix:///run/a?mode=666")) == running
-    assert Matching(running).of(_wanted("echo", "unix-datagram:///run/a")) == [None]
+    assert _found(Matching(running), _wanted("chat", "unix:///run/a?mode=666")) == running
+    assert _found(Matching(running), _wanted("echo", "unix-datagram:///run/a")) == [None]
 
 
 def _makeup(where: str, table: dict[str, Any] | None = None, **tables: Any) -> Any:

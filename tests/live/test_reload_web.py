@@ -71,6 +71,21 @@ def test_how_many_may_watch_changes_and_those_who_do_go_on(tmp_path: Path) -> No
         assert get(house.daemon, "/api/wait?timeout=0")[0] == 503
 
 
+def test_a_table_that_does_only_with_an_override_is_no_service_over_websocket(tmp_path: Path) -> None:
+    text = (
+        "[web]\nlisten = 'tcp://127.0.0.1:0'\n[receiver]\nack = '%s'\nlisten = 'udp://127.0.0.1:0?ack=off'\n"
+    )
+    with configured(tmp_path, text % "recorded") as house:
+        for _ in range(2):
+            with WebSocketClient.to(house.daemon, "receiver") as client:
+                assert client.status == 503
+        line = house.daemon.wait_for_line("/ws/receiver cannot be served: ")
+        assert line.endswith("service receiver: `ack = recorded` needs a journal: expected --journal FILE\n")
+        house.again(text % "received")
+        with WebSocketClient.to(house.daemon, "receiver") as client:
+            assert client.status == 101
+
+
 def test_long_polling_goes_on(tmp_path: Path) -> None:
     text = "[web]\nlisten = 'tcp://127.0.0.1:0'\n"
     with configured(tmp_path, text) as house:

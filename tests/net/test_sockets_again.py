@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 import stat
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
+from twisted.logger import capturedLogs, formatEvent
 
 from netsvc.net.sockets import OpenSocket, adjusted, close_sockets, open_where, second
 from netsvc.settings import SettingError
@@ -46,6 +50,19 @@ def test_the_file_of_a_second_descriptor_stays_the_first_ones(
     assert (tmp_path / "a").is_socket()
 
 
+def test_without_a_descriptor_there_is_no_second_one(opened: list[OpenSocket]) -> None:
+    (first,) = open_where(bindings("tcp://127.0.0.1:0"))
+    opened.append(first)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with closing(socket.socket()) as lowest:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest.fileno(), hard))
+    try:
+        with pytest.raises(SettingError, match="cannot be opened: Too many open files"):
+            second(first, first.binding)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 def test_mode_and_backlog_change_while_it_is_open(opened: list[OpenSocket], tmp_path: Path) -> None:
     (first,) = open_where(bindings(f"unix://{tmp_path}/a?mode=600"))
     opened.append(first)
@@ -62,12 +79,24 @@ def test_mode_and_backlog_change_while_it_is_open(opened: list[OpenSocket], tmp_
         client.close()
 
 
-def test_what_cannot_change_stays_and_is_told(opened: list[OpenSocket], tmp_path: Path) -> None:
+def test_what_cannot_change_stays_and_is_told_and_tried_again(
+    opened: list[OpenSocket], tmp_path: Path
+) -> None:
     (first,) = open_where(bindings(f"unix://{tmp_path}/a?mode=600"))
     opened.append(first)
-    (tmp_path / "a").unlink()
+    (tmp_path / "a").rename(tmp_path / "aside")
     (wanted,) = bindings(f"unix://{tmp_path}/a?mode=660")
-    assert adjusted(first, wanted).sock is first.sock
+    wanted = replace(wanted, origin="--other")
+    with capturedLogs() as events:
+        after = adjusted(first, wanted)
+    assert [formatEvent(event) for event in events] == [
+        f"unix://{tmp_path}/a stays as it was: No such file or directory"
+    ]
+    assert after.sock is first.sock
+    assert (after.binding.mode, after.binding.origin) == (0o600, "--other")
+    (tmp_path / "aside").rename(tmp_path / "a")
+    assert adjusted(after, wanted).binding == wanted
+    assert stat.S_IMODE(os.stat(tmp_path / "a").st_mode) == 0o660
 
 
 @pytest.mark.parametrize("scheme", ["tcp", "udp"])
