@@ -10,6 +10,10 @@ The rules, in one place:
 
 - A service is named by giving it somewhere to listen. Where none is named, `DEFAULT_SERVICES` start.
 - An option that names a service replaces all that the file and ``--set`` have for its ``listen``.
+- ``--inherited`` gives a socket that systemd passed to whose WHERE names it (``systemd://NAME``), and else to
+  the service of its name. A service that has one opens nothing else of its ``listen``: that is for a daemon
+  with ports of its own, and is warned of. Where all of that is TLS, a socket that would answer without it is
+  refused.
 - Limits, the stronger first: the service's own table, its declaration, ``[limits]``, netsvc's defaults. A
   declaration is stronger than ``[limits]`` because it holds what the service cannot do without: discard stays
   silent for ever, however short everybody else's idle time is.
@@ -23,6 +27,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from netsvc.given import Given, Path, TextValue, TypedValue, did_you_mean, dotted, short
+from netsvc.inheriting import inherited_name, tls_alone
 from netsvc.registry import Registry
 from netsvc.service import NetService
 from netsvc.settings import (
@@ -116,6 +121,7 @@ class Configuration:
     @ivar services: the services that listen, at least one.
     @ivar bridged: those that listen nowhere and answer over WebSocket all the same.
     @ivar left_out: why a plugin was left out, by the name of its service or module.
+    @ivar unused: the origin of each ``listen`` that is not opened, or in part, for ``--inherited``.
     @ivar origins: for each value that was given, as ``tls.certificate``, what the user would change.
     """
 
@@ -129,6 +135,7 @@ class Configuration:
     services: tuple[ServiceConfiguration, ...]
     bridged: tuple[ServiceConfiguration, ...]
     left_out: Mapping[str, str]
+    unused: tuple[str, ...]
     origins: Mapping[str, str]
 
 
@@ -144,7 +151,7 @@ class CommandLine:
     @ivar set: texts ``table.key=value``; of two for one key the last holds.
     @ivar all: every built-in service starts.
     @ivar inherited: names of the sockets that systemd passed, each of which a service is to have; None: they
-        are for those that name them.
+        are for those that name them, beside whatever else is named.
     @ivar without: names of services that do not.
     @ivar ready: instead of ``net.ready``, as the three that follow are of ``[tls]``; None leaves it.
     @ivar journal: instead of ``journal.file``; None leaves it.
@@ -185,7 +192,7 @@ def configuration_of(
     services = {**registry.services, **_own_services(given, registry)}
     _refuse_unknown(given, registry)
     limits = given.table(("limits",), Limits)
-    listening = _listening(given, services, registry, command_line)
+    listening, unused = _listening(given, services, registry, command_line)
     # Services that do not listen are read too: what is wrong in their tables is wrong today as well.
     configured = [
         _service_configuration(given, service, listening.get(name, ()), limits)
@@ -205,6 +212,7 @@ def configuration_of(
         chosen,
         tuple(one for one in configured if not one.listen and _is_bridged(one, chosen)),
         registry.left_out,
+        unused,
         given.origins(),
     )
 
@@ -295,13 +303,18 @@ def _arguments(given: Given, path: Path) -> Mapping[str, Any]:
 
 def _listening(
     given: Given, services: Mapping[str, NetService], registry: Registry, command_line: CommandLine
-) -> dict[str, tuple[Listen, ...]]:
-    """For each service that is to start, where it listens."""
+) -> tuple[dict[str, tuple[Listen, ...]], tuple[str, ...]]:
+    """For each service that is to start, where it listens; and the origins of what is unused."""
     chosen = _commanded(services, registry, command_line)
+    written = {}
     for name, service in services.items():
         listen = given.row(_path_of(given, name)).get("listen")
         if listen is not None and name not in chosen:
-            chosen[name] = _listens(service, listen.value, listen.origin)
+            written[name] = _listens(service, listen.value, listen.origin)
+    inheriting: dict[str, tuple[Listen, ...]] = {}
+    if command_line.inherited is not None:
+        inheriting = _inheriting(command_line.inherited, chosen, written, services, registry)
+    chosen |= {**written, **inheriting}
     unasked = registry.builtin if command_line.all else () if chosen else DEFAULT_SERVICES
     for name in unasked:
         # What is there for the web service alone has no port.
@@ -311,25 +324,80 @@ def _listening(
         if name not in services:
             raise _no_service("--without", name, services, registry)
         chosen.pop(name, None)
-    return chosen
+        inheriting.pop(name, None)
+    return chosen, tuple(_unused(written, inheriting))
 
 
 def _commanded(
     services: Mapping[str, NetService], registry: Registry, command_line: CommandLine
 ) -> dict[str, tuple[Listen, ...]]:
     """What the options that name services say."""
-    if command_line.inherited == ():
-        raise SettingError("--inherited: systemd passed no socket; expected a start by a .socket unit")
     chosen: dict[str, tuple[Listen, ...]] = {}
     for name, option, wheres, transports in _options(command_line):
         if name not in services:
             raise _no_service(option, name, services, registry)
-        if option == "--inherited" and name in chosen:
-            # An option of its own says more, and the same socket is not taken twice.
-            continue
         wanted = services[name].transports & transports
         chosen[name] = chosen.get(name, ()) + tuple(Listen(where, option, wanted) for where in wheres)
     return chosen
+
+
+def _inheriting(
+    sockets: Iterable[str],
+    commanded: Mapping[str, tuple[Listen, ...]],
+    written: Mapping[str, tuple[Listen, ...]],
+    services: Mapping[str, NetService],
+    registry: Registry,
+) -> dict[str, tuple[Listen, ...]]:
+    """
+    Give out the sockets that systemd passed.
+
+    @param sockets: their names.
+    @param commanded: what options say; their services take what they name, and no more.
+    @param written: what the file says.
+    @return: the services of ``written`` or of a socket's name that have one, with nothing but these.
+    """
+    if not sockets:
+        raise SettingError("--inherited: systemd passed no socket; expected a start by a .socket unit")
+    named = {_inherited_name(one) for listens in (*commanded.values(), *written.values()) for one in listens}
+    found = {
+        name: tuple(one for one in listens if _inherited_name(one) is not None)
+        for name, listens in written.items()
+    }
+    for name in sockets:
+        if name in commanded or name in named:
+            continue
+        if name not in services:
+            raise _no_service("--inherited", name, services, registry)
+        own = Listen(f"systemd://{name}", "--inherited", services[name].transports)
+        found[name] = (own, *found.get(name, ()))
+    return {name: listens for name, listens in found.items() if listens}
+
+
+def _unused(
+    written: Mapping[str, tuple[Listen, ...]], inheriting: Mapping[str, tuple[Listen, ...]]
+) -> Iterator[str]:
+    """
+    The origins of what is written and not opened, or in part, because its service has sockets of systemd's.
+
+    @raise SettingError: one of these would answer in plaintext where all that is written is TLS. Whether it
+        is for streams does not show here; where it is meant, there is a WHERE to say so.
+    """
+    for name, listens in inheriting.items():
+        own = written.get(name, ())
+        if tls_alone(one.where for one in own) and any(one.origin == "--inherited" for one in listens):
+            raise SettingError(
+                f"{own[0].origin}: it has TLS alone, and the inherited socket {name} would answer without; "
+                f"write systemd://{name}?certificate=FILE&key=FILE there, or systemd://{name} for plaintext"
+            )
+        if not set(own) <= set(listens):
+            yield own[0].origin
+
+
+def _inherited_name(listen: Listen) -> str | None:
+    try:
+        return inherited_name(listen.where)
+    except ValueError as error:
+        raise SettingError(f"{listen.origin} {error}") from None
 
 
 def _options(command_line: CommandLine) -> Iterator[tuple[str, str, tuple[str, ...], frozenset[str]]]:
@@ -341,8 +409,6 @@ def _options(command_line: CommandLine) -> Iterator[tuple[str, str, tuple[str, .
         yield "timestamp", "--tcp", command_line.tcp, frozenset({"stream"})
     if command_line.udp:
         yield "receiver", "--udp", command_line.udp, frozenset({"datagram"})
-    for name in command_line.inherited or ():
-        yield name, "--inherited", (f"systemd://{name}",), frozenset({"stream", "datagram", "websocket"})
 
 
 def _listens(service: NetService, value: object, origin: str) -> tuple[Listen, ...]:

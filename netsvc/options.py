@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NoReturn
 
 from twisted import copyright as twisted_version
+from twisted.logger import Logger
 from twisted.python import usage
 
 from netsvc import __version__
@@ -25,6 +26,8 @@ from netsvc.given import did_you_mean, read_document, shown
 from netsvc.net.machine import inherited_names
 from netsvc.registry import Registry, discover
 from netsvc.service import NetService
+
+_log = Logger()
 
 _LONG_DESCRIPTION = (
     "WHERE is a port (8009), a URL (tcp://127.0.0.1:8009, udp://:6667, unix:///run/echo.sock, "
@@ -130,11 +133,12 @@ class Options(usage.Options):
         """
         file = self["config"]
         if file is None:
-            return configuration_of(self.command_line(), self.registry)
+            return _told(configuration_of(self.command_line(), self.registry))
         if not self._file:
             # Now, because a daemon changes its directory.
             self._file = os.path.abspath(file)
-        return configuration_of(self.command_line(), self.registry, read_document(self._file, file), file)
+        document = read_document(self._file, file)
+        return _told(configuration_of(self.command_line(), self.registry, document, file))
 
     def _inherited_names(self) -> tuple[str, ...]:
         """Found out once: after a fork the sockets are no longer known to be for this process."""
@@ -161,6 +165,16 @@ class Options(usage.Options):
                 why = self.registry.why_left_out(option.removeprefix("--"))
                 unknown = "no such option" + (did_you_mean(option, known) or "; --help lists them")
                 raise usage.UsageError(f"{shown(option)}: {why or unknown}")
+
+
+def _told(configuration: Configuration) -> Configuration:
+    """Tell the log what is given and does not hold, as far as it shows here."""
+    for key in configuration.unused:
+        _log.warn(
+            "{key} is opened only where it says systemd://, because --inherited gives its service sockets",
+            key=key,
+        )
+    return configuration
 
 
 def _choose_reactor() -> None:

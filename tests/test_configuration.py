@@ -76,25 +76,6 @@ def test_tcp_and_udp_are_restricted_to_one_transport() -> None:
     )
 
 
-def test_every_inherited_socket_is_its_services_unless_an_option_names_that() -> None:
-    assert places(configured(inherited=("echo", "web"))) == {
-        "echo": ["systemd://echo"],
-        "web": ["systemd://web"],
-    }
-    found = configured("[chat]\nlisten = 7\n[echo]\nlisten = 8", inherited=("echo", "timestamp"), tcp=("9",))
-    assert places(found) == {"timestamp": ["9"], "echo": ["systemd://echo"], "chat": ["7"]}
-    (echo,) = configured(inherited=("echo",)).services
-    assert echo.listen == (Listen("systemd://echo", "--inherited", frozenset({"stream", "datagram"})),)
-
-
-def test_inherited_sockets_of_nobodys_or_none_are_refused() -> None:
-    with pytest.raises(SettingError, match=r"^--inherited: ecoh: no such service; did you mean echo\?$"):
-        configured(inherited=("ecoh",))
-    with pytest.raises(SettingError, match="^--inherited: systemd passed no socket; expected a start by"):
-        configured(inherited=())
-    assert tuple(places(configured(inherited=None))) == DEFAULT_SERVICES
-
-
 def test_a_service_has_all_its_transports_unless_restricted() -> None:
     (echo,) = configured(listen={"echo": ("7",)}).services
     assert echo.listen == (Listen("7", "--echo", frozenset({"stream", "datagram"})),)

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twisted import __version__ as twisted_version
+from twisted.logger import capturedLogs, formatEvent
 from twisted.python import usage
 
 from netsvc import __version__
@@ -84,6 +85,25 @@ def test_the_names_of_inherited_sockets_are_found_out_once(monkeypatch: pytest.M
     options = parsed("--inherited")
     assert options.command_line().inherited == ("echo", "chat")
     assert options.command_line().inherited == ("echo", "chat")
+
+
+def test_each_reading_tells_what_is_not_opened_for_inherited_sockets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("netsvc.options.inherited_names", lambda: ["echo", "chat"])
+    file = tmp_path / "netsvc.toml"
+    file.write_text("[echo]\nlisten = [7, 'tls://:8']\n[chat]\nlisten = 'systemd://chat'\n")
+    with capturedLogs() as events:
+        options = parsed("--inherited", "--config", str(file))
+        options.configuration()
+        options.configuration()
+    assert [(formatEvent(event), event["log_level"].name) for event in events] == [
+        (
+            f"{file}: echo.listen is opened only where it says systemd://, "
+            "because --inherited gives its service sockets",
+            "warn",
+        )
+    ] * 2
 
 
 def test_two_sets_of_options_have_nothing_in_common() -> None:

@@ -140,6 +140,17 @@ def parse_where(text: str, endpoint_prefixes: Set[str]) -> Where:
         raise ValueError(f"{shown!r}: {error}") from None
 
 
+def parse_url(text: str) -> URLWhere | None:
+    """
+    Read a WHERE that is a URL, without asking which endpoint descriptions there are.
+
+    @return: None for each of the other forms.
+    @raise ValueError: it is a URL that cannot be used; the text is that of `parse_where`.
+    """
+    where = parse_where(text, frozenset()) if _URL.match(text) else None
+    return where if isinstance(where, URLWhere) else None
+
+
 def _parse(text: str, endpoint_prefixes: Set[str]) -> Where:
     if not text:
         raise ValueError(f"expected {_FORMS}")

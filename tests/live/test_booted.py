@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
@@ -138,6 +139,30 @@ def test_it_answers_on_every_kind_of_socket(
     assert b"netsvc" in ask(own_ports, "http://127.0.0.1:8080/")
 
 
+#: What prometheus_client tells of the process, where /proc has all that it needs.
+OF_THE_PROCESS = {
+    "process_virtual_memory_bytes",
+    "process_resident_memory_bytes",
+    "process_start_time_seconds",
+    "process_cpu_seconds_total",
+    "process_open_fds",
+    "process_max_fds",
+}
+
+
+def of_the_process(machine: Machine) -> dict[str, float]:
+    """What the daemon's metrics tell of its process."""
+    text = ask(machine, "http://127.0.0.1:8080/metrics").decode()
+    return {name: float(value) for name, value in re.findall(r"^(process_\w+) (\S+)$", text, re.MULTILINE)}
+
+
+def test_its_metrics_tell_of_memory_and_descriptors(own_ports: Machine) -> None:
+    found = of_the_process(own_ports)
+    assert found.keys() == OF_THE_PROCESS
+    assert 2**20 < found["process_resident_memory_bytes"] < 2**30
+    assert 14 <= found["process_open_fds"] < found["process_max_fds"]
+
+
 def test_what_is_recorded_is_in_its_state_directory(own_ports: Machine) -> None:
     with own_ports.network(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.settimeout(PATIENCE)
@@ -253,6 +278,28 @@ def test_it_has_no_network_of_its_own(activated: Machine) -> None:
     assert inside[0] == "lo"
     assert inside.count("lo") == 1
     assert BEYOND not in activated.run("nsenter", "--target", process, "--net", "ip", "-brief", "address")
+
+
+def test_its_metrics_tell_of_the_process_too(activated: Machine) -> None:
+    assert of_the_process(activated).keys() == OF_THE_PROCESS
+
+
+def test_tls_is_spoken_on_its_sockets_where_the_file_says_so(
+    activated: Machine, certificates: Certificates
+) -> None:
+    query = "certificate=/etc/netsvc/server.pem&key=/etc/netsvc/server.key"
+    activated.write("/etc/netsvc/netsvc.toml", f'[web]\nlisten = "systemd://web?{query}"\n')
+    activated.run("systemctl", "restart", "netsvc-activated.service")
+    context: ssl.SSLContext = client_context(certificates.ca)
+    with activated.network():
+        url = "https://localhost:8080/healthz"
+        with urllib.request.urlopen(url, timeout=PATIENCE, context=context) as answer:
+            assert json.load(answer)["ok"] is True
+    with pytest.raises((OSError, http.client.HTTPException)):
+        ask(activated, "http://127.0.0.1:8080/healthz")
+    activated.write("/etc/netsvc/netsvc.toml", "")
+    activated.run("systemctl", "restart", "netsvc-activated.service")
+    assert json.loads(ask(activated, "http://127.0.0.1:8080/healthz"))["ok"] is True
 
 
 def test_a_restart_turns_nobody_away_and_loses_nothing(activated: Machine) -> None:

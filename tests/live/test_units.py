@@ -100,7 +100,7 @@ def test_a_service_is_supervised_and_bounded(unit: str) -> None:
     assert float(found["TimeoutStopSec"][0]) > Net().shutdown_grace
     assert found["LoadCredential"] == ["token:/etc/netsvc/token"]
     assert {"WatchdogSec", "MemoryMax", "TasksMax", "LimitNOFILE", "SystemCallFilter"} <= found.keys()
-    assert "MemoryDenyWriteExecute" not in found
+    assert not {"MemoryDenyWriteExecute", "ProcSubset"} & found.keys()
 
 
 def test_every_service_with_a_port_has_a_socket_at_it() -> None:

@@ -19,6 +19,7 @@ from netsvc.net.where import (
     endpoint_prefixes,
     host_in_url,
     host_name,
+    parse_url,
     parse_where,
 )
 
@@ -78,6 +79,16 @@ GOOD: list[tuple[str, Where]] = [
 @pytest.mark.parametrize(("text", "where"), GOOD, ids=[text for text, _ in GOOD])
 def test_every_form_is_read(text: str, where: Where) -> None:
     assert parse_where(text, PREFIXES) == where
+
+
+@pytest.mark.parametrize(("text", "where"), GOOD, ids=[text for text, _ in GOOD])
+def test_a_url_is_known_without_what_else_there_is(text: str, where: Where) -> None:
+    assert parse_url(text) == (where if isinstance(where, URLWhere) else None)
+
+
+def test_a_url_that_cannot_be_used_is_refused_without_that_too() -> None:
+    with pytest.raises(ValueError, match=r"^'sytemd://echo': unknown scheme sytemd"):
+        parse_url("sytemd://echo")
 
 
 @pytest.mark.parametrize("where", [where for _, where in GOOD], ids=str)
