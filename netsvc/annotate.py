@@ -23,7 +23,7 @@ _WIDTH = 100
 
 _HEAD = """\
 netsvc's configuration: every setting, with its default. To change one, remove the # before it and before \
-the name of its table. Use it with: twistd -n netsvc --config FILE
+the name of its table. Use it with: netsvc serve --config FILE
 
 The command line wins over this file. --set TABLE.KEY=VALUE is the same as KEY = VALUE here, and a service's \
 option, such as --echo WHERE, replaces its listen here."""
