@@ -15,8 +15,10 @@ from typing import NamedTuple
 
 from netsvc.facts import OriginRow
 
-#: Bytes of payload that fit into a UDP datagram over IPv4, and as many that a segment here has at most.
-LARGEST_DATAGRAM = 65_507
+#: Bytes of payload that fit into a UDP datagram over either version of IP.
+LARGEST_DATAGRAM = {4: 65_507, 6: 65_527}
+
+#: And as many that a segment here has at most, over either.
 LARGEST_SEGMENT = 65_495
 
 #: Flags of TCP (RFC 9293 section 3.1).
@@ -95,7 +97,7 @@ def udp(source: End, target: End, payload: bytes, length: int) -> Packet | None:
     @param length: how much it was.
     @return: None where no datagram can be so long.
     """
-    if not len(payload) <= length <= LARGEST_DATAGRAM:
+    if not len(payload) <= length <= LARGEST_DATAGRAM[source.address.version]:
         return None
     size = 8 + length
     ports = struct.pack(">HHH", source.port, target.port, size)

@@ -22,7 +22,7 @@ from netsvc.journal.disk.ranges import as_recorded
 from netsvc.journal.disk.schema import JournalError
 from netsvc.journal.disk.search import Part
 from netsvc.journal.query import Filter, Matcher
-from netsvc.journal.reading import Excerpt, Gap, Reading
+from netsvc.journal.reading import Excerpt, Gap, Reading, joined
 
 #: Seconds between two looks whether facts have been written that have left the ring already.
 LOOK = 0.02
@@ -55,8 +55,6 @@ class Past:
         self._store = store
         self._clients = clients
         self._clock = clock
-        # What was before this process is not known to be complete.
-        self._began: int = store.gone
         self._distrusted_until = 0.0
 
     def reach(self, wanted: Filter) -> int:
@@ -72,8 +70,7 @@ class Past:
         if not _is_indexed(wanted) or history.stalled or self._clock.seconds() < self._distrusted_until:
             return gone
         until: int = max(gone, min(history.written, last))
-        # The store may have what the history lost.
-        return until if history.missing(gone, until) is None else gone
+        return gone if self._is_left_to_the_store(gone, until) else until
 
     def after(self, reading: Reading) -> Deferred[Excerpt]:
         """
@@ -129,6 +126,8 @@ class Past:
             self._distrust()
             gone = self._store.gone
             return self._nothing(place, gone) if place < gone else Excerpt([], place, False)
+        if self._is_left_to_the_store(self._store.gone, until):
+            return await self._after(reading)
         found = len(part.rows)
         return Excerpt(
             part.rows,
@@ -153,6 +152,8 @@ class Past:
         except JournalError:
             self._distrust()
             return Excerpt([], after, False, Gap(after, until, None)) if until <= self._store.gone else None
+        if self._is_left_to_the_store(self._store.gone, until):
+            return None
         gap = self._lost(after if part.done else part.place, written, part.first)
         if written < until:
             gap = Gap(written if gap is None else gap.after, until, None)
@@ -194,17 +195,23 @@ class Past:
         """What there is where nothing can be read."""
         return Excerpt([], until, False, Gap(place, until, None))
 
+    def _is_left_to_the_store(self, gone: int, until: int) -> bool:
+        """Whether the store may have facts behind a seq that the history has not, or not any more."""
+        history = self._history
+        return gone < until and (history.removed > gone or history.missing(gone, until) is not None)
+
     def _lost(self, after: int, until: int, first: int) -> Gap | None:
         """
         What the history does not have between two seqs that were looked at.
 
         @param first: the seq of the oldest fact that it has.
         """
-        oldest = min(first - 1, until) if first else until
-        if 0 < after < oldest and (after < self._began or after < self._history.removed):
-            return Gap(after, oldest, None)
+        oldest, gap = min(first - 1, until) if first else until, None
+        # What was before this process is not known to be complete.
+        if 0 < after < oldest and after < max(self._store.began, self._history.removed):
+            gap, after = Gap(after, oldest, None), oldest
         missing = self._history.missing(after, until)
-        return missing and Gap(missing[0] - 1, missing[1], missing[2])
+        return joined(gap, missing and Gap(missing[0] - 1, missing[1], missing[2]))
 
     def _narrowed(self, wanted: Filter) -> Filter | None:
         """The filter for the history, with addresses for names; None where nothing can fit."""

@@ -40,6 +40,19 @@ class Gap(NamedTuple):
     facts: int | None
 
 
+def joined(earlier: Gap | None, later: Gap | None) -> Gap | None:
+    """
+    What one is told who is told only once.
+
+    @return: from the beginning of the one to the end of the other; there may be facts between them that are
+        not lost, and not counted.
+    """
+    if earlier is None or later is None:
+        return earlier or later
+    facts = None if earlier.facts is None or later.facts is None else earlier.facts + later.facts
+    return Gap(earlier.after, later.until, facts)
+
+
 @dataclass(frozen=True)
 class Terms:
     """

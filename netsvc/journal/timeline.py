@@ -25,6 +25,7 @@ class Timeline(Ring):
 
     @ivar gone: see `IFactStore`. It begins with where this process does: what was before, another one has
         had.
+    @ivar began: see `IFactStore`.
     """
 
     def __init__(self, memory: int, flush: Callable[[], None] = lambda: None, began: int = 0) -> None:
@@ -34,7 +35,7 @@ class Timeline(Ring):
         @param began: microseconds since the epoch, now: less than the seq of every fact to come.
         """
         super().__init__(memory, flush)
-        self.gone = began
+        self.gone = self.began = began
         self._taken = 0
         self._lasts: deque[int] = deque()
 
@@ -48,6 +49,15 @@ class Timeline(Ring):
     def left(self) -> int:
         """See `IFactStore`."""
         return self.taken - self._count
+
+    def begin_after(self, seq: int) -> None:
+        """
+        Say up to which seq others have had facts, if that is beyond what the clock told.
+
+        @param seq: less than that of every fact to come. Once there was one it changes nothing any more.
+        """
+        if not self.taken:
+            self.gone = self.began = max(self.began, seq)
 
     def _keep(self, first: int, notes: Notes) -> None:
         count = len(notes) // NOTE

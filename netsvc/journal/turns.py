@@ -226,9 +226,8 @@ class Turns:
     def _read(self, reading: Reading, place: _Place) -> None:
         self._places.move_to_end(reading)
         past = self._past
-        if past is not None:
-            # What waits is handed on before it is looked at what is gone: it may have others leave.
-            self._facts.flush()
+        # What waits is handed on before it is looked at what is gone: it may have others leave.
+        self._facts.flush()
         if past is not None and reading.place < self._reach(past, reading, place):
             self._look_back(past, reading, place)
         else:

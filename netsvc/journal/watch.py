@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from twisted.internet.defer import Deferred, ensureDeferred, fail
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -24,11 +24,13 @@ from netsvc.interfaces import IClientStore, IFactHistory, IFactStore
 from netsvc.journal.newest import Newest
 from netsvc.journal.past import Past
 from netsvc.journal.query import After, Filter, Matcher, Page
-from netsvc.journal.reading import Delivery, Gap, Reading, Terms, cost_of, json_of
+from netsvc.journal.reading import Delivery, Gap, Reading, Terms, cost_of, joined, json_of
 from netsvc.journal.turns import Turns, WatchLimits
 
 #: Seconds beyond its time that a wait has for what is under way to it.
 _MOMENT = 1.0
+
+_T = TypeVar("_T")
 
 
 class TooManyWatchersError(Exception):
@@ -89,7 +91,7 @@ class _Waiting:
     def take(self, delivery: Delivery) -> None:
         """See `netsvc.journal.turns.Reader`."""
         self._found += delivery.rows
-        self._gap = self._gap or delivery.gap
+        self._gap = joined(self._gap, delivery.gap)
         self._room -= sum(map(cost_of, delivery.rows))
         terms = self.reading.terms
         missing = terms.facts - len(delivery.rows)
@@ -253,6 +255,8 @@ class Watchers:
         self._past = None if history is None else Past(history, store, clients, clock)
         self._turns = Turns(facts, store, clock, self._limits, encode, self._past)
         self._watchers: set[Following | _Waiting] = set()
+        # How many look for the newest facts.
+        self._looking = 0
         # What was seen before the places at which somebody stopped reading lately.
         self._known: OrderedDict[tuple[Filter, int], Matcher] = OrderedDict()
 
@@ -262,7 +266,7 @@ class Watchers:
 
     def __len__(self) -> int:
         """How many there are, paused ones too."""
-        return len(self._watchers)
+        return len(self._watchers) + self._looking
 
     # -- what others ask ---------------------------------------------------------------------------------
 
@@ -301,7 +305,12 @@ class Watchers:
         """
         if page.order == "oldest":
             return self.wait(wanted, page.limit, page.after, 0).addCallback(_up_to, page.before)
-        return ensureDeferred(self._read_newest(wanted, page))
+        try:
+            self._admit()
+        except TooManyWatchersError:
+            return fail()
+        self._looking += 1
+        return ensureDeferred(self._read_newest(wanted, page)).addBoth(self._has_looked)
 
     async def _read_newest(self, wanted: Filter, page: Page) -> Found:
         limits, past, last = self._limits, self._past, self._turns.end()
@@ -374,12 +383,20 @@ class Watchers:
             if watcher in self._watchers:
                 watcher.end("the daemon is stopping")
 
+    def _admit(self) -> None:
+        """@raise TooManyWatchersError: there are as many as there may be."""
+        if len(self) >= self._limits.watchers:
+            raise TooManyWatchersError(f"there are {self._limits.watchers} watchers of the timeline already")
+
+    def _has_looked(self, found: _T) -> _T:
+        self._looking -= 1
+        return found
+
     # -- their places ------------------------------------------------------------------------------------
 
     def _begin(self, terms: Terms, after: After) -> Reading:
         """A place for one more watcher."""
-        if len(self._watchers) >= self._limits.watchers:
-            raise TooManyWatchersError(f"there are {self._limits.watchers} watchers of the timeline already")
+        self._admit()
         if after == "last":
             seq = self._turns.end()
         else:

@@ -314,7 +314,8 @@ def _arrival(request: Any) -> Arrival:
 
 
 def _host(request: Any) -> str:
-    return str(request.getHeader(b"Host").decode("ascii").lower())
+    # Of HTTP/1.0 there may be none, see `netsvc.web.request`.
+    return str((request.getHeader(b"Host") or b"").decode("ascii").lower())
 
 
 def host_name(request: Any) -> str:

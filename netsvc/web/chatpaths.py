@@ -53,7 +53,11 @@ def chat_paths() -> dict[str, Any]:
         },
         [
             _SESSION,
-            parameter("after", "the number of the last message that has come: what came by then", _NUMBER),
+            parameter(
+                "after",
+                "the number of the last message that has come; all that were ever sent if not given",
+                _NUMBER,
+            ),
             parameter(
                 "wait",
                 "seconds",

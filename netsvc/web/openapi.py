@@ -264,7 +264,11 @@ def _page() -> list[dict[str, Any]]:
 
 
 def _page_headers() -> dict[str, Any]:
-    return {
+    gap = {
+        "description": "with NDJSON: as gap in JSON, where it is not null",
+        "content": {"application/json": {"schema": _gap()}},
+    }
+    plain = {
         name: {"description": f"with NDJSON: {text}", "schema": dict(schema)}
         for name, text, schema in (
             ("Netsvc-Last", "as last in JSON", _SEQ),
@@ -272,6 +276,7 @@ def _page_headers() -> dict[str, Any]:
             ("Netsvc-Before", "as before in JSON", _SEQ),
         )
     }
+    return {**plain, "Netsvc-Gap": gap}
 
 
 def _newest() -> dict[str, Any]:
@@ -316,11 +321,11 @@ def _schemas() -> dict[str, Any]:
             "description": "whether there are facts to go on to that were not looked at; a question that a "
             "journal answers looks at some of it, and may have found none although there are",
         },
+        "gap": {**_gap(), "type": ["object", "null"]},
     }
     reasons = {
         "reasons": {**_array(_STRING), "description": "only for those who need no token or have shown it"}
     }
-    gap = {**_object({"after": _SEQ, "until": _SEQ, "facts": _NULLABLE_COUNT}), "type": ["object", "null"]}
     return {
         "Error": _object(error),
         "Fact": {
@@ -349,9 +354,7 @@ def _schemas() -> dict[str, Any]:
             "description": "what happened; opened, closed and refused have further members",
         },
         "Facts": _with(
-            _object(
-                {**facts, "gap": {**gap, "description": "facts after `after` that are nowhere any more"}}
-            ),
+            _object(facts),
             before={**_SEQ, "description": "with order=newest: give it as before to go on"},
         ),
         "Found": _object(facts),
@@ -398,6 +401,13 @@ def _schemas() -> dict[str, Any]:
         ),
         "Well": {**_object({"ok": {"const": True}}), "properties": {"ok": {"const": True}, **reasons}},
         "Unwell": {**_object(error), "properties": {**error, **reasons}},
+    }
+
+
+def _gap() -> dict[str, Any]:
+    return {
+        **_object({"after": _SEQ, "until": _SEQ, "facts": _NULLABLE_COUNT}),
+        "description": "facts after `after` that are nowhere any more",
     }
 
 

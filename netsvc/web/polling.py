@@ -85,10 +85,11 @@ class Session:
         self._most = most
         self._ended = ended
         self._over = False
-        # What has not been seen to arrive, and the number of the last of it.
+        # What has not been seen to arrive, the number of the last of it, and of the last that was ever sent.
         self._messages: deque[bytes] = deque()
         self._size = 0
         self._last = 0
+        self._sent = 0
         self._request: Any = None
         self._answering: IDelayedCall | None = None
         self._expiring: IDelayedCall | None = None
@@ -121,7 +122,8 @@ class Session:
         """
         self._answer()
         first = self._last - len(self._messages)
-        for _ in range(min(len(self._messages), self._last if after is None else after - first)):
+        # What was never sent cannot have come, whatever a client says.
+        for _ in range((self._sent if after is None else min(after, self._sent)) - first):
             self._size -= len(self._messages.popleft())
         self._request = request
         request.notifyFinish().addErrback(self._hung_up, request)
@@ -164,6 +166,7 @@ class Session:
         self._cancel(self._answering)
         request, self._request = self._request, None
         if request is not None:
+            self._sent = self._last
             # They are JSON as they are.
             request.end(b'{"messages":[' + b",".join(self._messages) + b'],"last":%d}\n' % self._last)
             self._expect()

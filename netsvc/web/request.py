@@ -26,6 +26,7 @@ from twisted.web.server import NOT_DONE_YET
 from twisted.web.server import Request as TwistedRequest
 
 from netsvc.web import refusal
+from netsvc.web.access import OPEN_PATHS
 from netsvc.web.answers import JSON_TYPE, HTTPError
 
 #: Bytes of a head: twice what browsers send with many cookies.
@@ -148,7 +149,7 @@ class Channel(http.HTTPChannel):
         """The head is complete: see that it can be answered before anything is done for it."""
         self._head_size = 0
         request = self.requests[-1]
-        problem = _problem(request.requestHeaders, self._version)
+        problem = _problem(request.requestHeaders, self._version, self._path)
         if problem is not None:
             self.refuse(HTTPError(400, problem))
         elif self.length is not None and self.length > self.site.web.max_body:
@@ -288,12 +289,14 @@ class Channel(http.HTTPChannel):
         super().connectionLost(reason)
 
 
-def _problem(headers: Any, version: bytes) -> str | None:
+def _problem(headers: Any, version: bytes, target: bytes) -> str | None:
     """What is wrong with a head, beyond the form of its lines."""
     hosts = headers.getRawHeaders(b"Host") or []
-    if len(hosts) != 1:
+    # Probes that speak plain HTTP/1.0 send none, and where any Host will do, none will.
+    needed = version != b"HTTP/1.0" or target.partition(b"?")[0] not in OPEN_PATHS
+    if len(hosts) > 1 or (needed and not hosts):
         return f"expected one Host header, got {len(hosts)} (RFC 9112 section 3.2)"
-    if not _HOST.match(hosts[0]):
+    if hosts and not _HOST.match(hosts[0]):
         return "the Host header is malformed (RFC 9110 section 7.2)"
     codings = headers.getRawHeaders(b"Transfer-Encoding")
     if codings is None:

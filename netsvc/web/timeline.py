@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine, Iterator
+from dataclasses import replace
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -13,6 +14,7 @@ from twisted.web.server import NOT_DONE_YET
 from netsvc.facts import Fact, Row
 from netsvc.interfaces import IDaemonView
 from netsvc.journal.query import MAX_LIMIT, PAGE_KEYS, After, Filter, Page
+from netsvc.journal.reading import joined
 from netsvc.journal.watch import Found, TooManyWatchersError
 from netsvc.web.answers import NDJSON_TYPE, HTTPError, Leaf, answer, encoded
 from netsvc.web.asking import number, query_of, refuse_query, seconds, wants_lines
@@ -54,7 +56,8 @@ class Waiting(Leaf):
     def _send(self, request: Any, found: Found, members: dict[str, Any]) -> None:
         request.setHeader(b"Content-Type", b"application/json")
         facts = map(self._document, found.rows)
-        members = {"last": found.last, "more": found.more, **members}
+        gap = found.gap and found.gap._asdict()
+        members = {"last": found.last, "more": found.more, "gap": gap, **members}
         Pieces(request, array("facts", facts, members), self._clock).begin()
 
     def _document(self, row: Row) -> dict[str, Any]:
@@ -86,16 +89,15 @@ class Facts(Waiting):
     async def _answer(self, request: Any, wanted: Filter, page: Page, wait: float) -> None:
         found = await self._find(wanted, page, wait)
         if not wants_lines(request):
-            members: dict[str, Any] = {"gap": found.gap and found.gap._asdict()}
-            if found.before is not None:
-                members["before"] = found.before
-            self._send(request, found, members)
+            self._send(request, found, {} if found.before is None else {"before": found.before})
             return
         request.setHeader(b"Content-Type", NDJSON_TYPE)
         request.setHeader(b"Netsvc-Last", b"%d" % found.last)
         request.setHeader(b"Netsvc-More", b"true" if found.more else b"false")
         if found.before is not None:
             request.setHeader(b"Netsvc-Before", b"%d" % found.before)
+        if found.gap is not None:
+            request.setHeader(b"Netsvc-Gap", encoded(found.gap._asdict()))
         Pieces(request, self._lines(found.rows), self._clock).begin()
 
     async def _find(self, wanted: Filter, page: Page, wait: float) -> Found:
@@ -103,20 +105,31 @@ class Facts(Waiting):
         found: Found = await watchers.read(wanted, page)
         newest_first = page.order == "newest"
         # Where older facts are still to be looked at, those are what is waited for.
-        if found.rows or not wait or (newest_first and found.more):
+        if found.rows or not wait or (newest_first and found.more) or _reaches(found, page.before):
             return found
-        came: Found = await watchers.wait(wanted, 1, found.last, wait)
-        gap = found.gap or came.gap
-        if not came.rows or page.limit == 1:
-            return came._replace(gap=gap, before=found.before)
-        # Whoever comes first seldom comes alone.
-        also: Found = await watchers.read(wanted, Page(came.last, page.order, page.limit - 1))
-        rows = also.rows + came.rows if newest_first else came.rows + also.rows
-        return also._replace(rows=rows, gap=gap or also.gap, before=found.before)
+        came = _before(await watchers.wait(wanted, 1, found.last, wait), page.before)
+        if not came.rows:
+            return came._replace(gap=joined(found.gap, came.gap), before=found.before)
+        # Whoever comes first seldom comes alone, and may be too many for one page.
+        also: Found = await watchers.read(wanted, replace(page, after=found.last))
+        last = also.last if page.before is None else min(also.last, page.before - 1)
+        return also._replace(last=last, gap=joined(found.gap, also.gap))
 
     def _lines(self, rows: list[Row]) -> Iterator[bytes]:
         for row in rows:
             yield encoded(self._document(row)) + b"\n"
+
+
+def _reaches(found: Found, before: int | None) -> bool:
+    """Whether what comes later is none of the facts with a lesser seq."""
+    return before is not None and found.last >= before - 1
+
+
+def _before(found: Found, before: int | None) -> Found:
+    """What was found of facts with a lesser seq."""
+    if before is None or found.last < before:
+        return found
+    return found._replace(rows=[row for row in found.rows if row[0] < before], last=before - 1, more=False)
 
 
 class Wait(Waiting):

@@ -218,7 +218,8 @@ class WebSocket(WebSocketServerProtocol):
     def dataReceived(self, data: bytes) -> None:
         """See `IProtocol`."""
         self._heard = True
-        if self.state == _CLOSED:
+        # Behind a Close there is nothing (RFC 6455 section 5.5.1), and nobody would take it.
+        if self.state == _CLOSED or self._peer_closed:
             return
         self._pending = self._pending[self._given :] + data
         self._given = 0
@@ -376,7 +377,8 @@ class WebSocket(WebSocketServerProtocol):
                     return
                 # Asked without need, it would take the frame that it is in to have an empty piece.
                 if not self._unfinished and not self._give():
-                    self._come_to_the_end()
+                    if self._input_ended:
+                        self._finish()
                     return
                 self._unfinished = bool(self.processData())
                 if self._clock.seconds() >= end:
@@ -392,11 +394,6 @@ class WebSocket(WebSocketServerProtocol):
         self._given += len(piece)
         self.data += piece
         return bool(piece)
-
-    def _come_to_the_end(self) -> None:
-        """All that has been received is taken."""
-        if self._input_ended:
-            self._finish()
 
     def _finish(self) -> None:
         """The peer has nothing more to say."""

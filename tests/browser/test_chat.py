@@ -16,6 +16,33 @@ from tests.live.daemon import PATIENCE, Daemon
 pytestmark = [pytest.mark.live, pytest.mark.program("chromium")]
 
 
+#: WebSockets that do what the test says, and note what is sent.
+SOCKETS = """
+globalThis.sockets = [];
+globalThis.WebSocket = class {
+    static CONNECTING = 0;
+    static OPEN = 1;
+    readyState = 0;
+    sent = [];
+    constructor(url) {
+        this.path = new URL(url).pathname;
+        sockets.push(this);
+    }
+    send(data) { this.sent.push(data); }
+    close() { this.readyState = 2; }
+    open() {
+        this.readyState = 1;
+        this.onopen?.();
+    }
+    hear(message) { this.onmessage?.({data: JSON.stringify(message)}); }
+    end() {
+        this.readyState = 3;
+        this.onclose?.({code: 1000, reason: ""});
+    }
+};
+"""
+
+
 def join(tab: Tab, name: str) -> None:
     """Enter the room."""
     tab.fill("#join input", name)
@@ -91,3 +118,60 @@ def test_whoever_was_cut_off_comes_back(browser: Chromium, fresh: Daemon) -> Non
             join(other, "bob")
             say(tab, "still here")
             other.wait_for_text("still here", "#messages")
+
+
+def test_who_leaves_and_joins_at_once_can_speak(browser: Chromium, site: str) -> None:
+    with browser.tab(f"{site}/static/icon.svg") as tab:
+        told = tab.evaluate(
+            SOCKETS
+            + """
+            import('/static/room.js').then(async ({Room}) => {
+                const turn = () => new Promise((resolve) => setTimeout(resolve));
+                const room = new Room(() => room.send("join"), () => {}, () => {});
+                const told = [];
+                room.enter();
+                sockets[0].open();
+                room.leave();
+                told.push(room.send("to nobody"));
+                room.enter();
+                sockets[1].open();
+                sockets[0].end();
+                await turn();
+                told.push(room.send("hello"));
+                room.enter();
+                told.push(room.send("too early"), sockets[1].readyState);
+                return [told, sockets.map(({sent}) => sent)];
+            })
+            """
+        )
+        assert told == [[False, True, False, 2], [['"join"'], ['"join"', '"hello"'], []]]
+
+
+def test_who_is_back_does_not_join_once_more(browser: Chromium, site: str) -> None:
+    with browser.tab(f"{site}/chat") as tab:
+        tab.evaluate(f"{SOCKETS}; null")
+        # What waits for two seconds is to do so until the test says otherwise.
+        tab.evaluate(
+            "globalThis.late = []; globalThis.setTimeout = ((real) => (call, wait, ...rest) =>"
+            " wait === 2000 ? -late.push(call) : real(call, wait, ...rest))(setTimeout);"
+            "globalThis.clearTimeout = ((real) => (timer) =>"
+            " timer < 0 ? void (late[-timer - 1] = null) : real(timer))(clearTimeout); null"
+        )
+        tab.fill("#join input", "ann")
+        tab.click("#join button")
+        here = 'hear({type: "here", names: ["ann"]})'
+        # It is no WebSocket that does not last.
+        later = "Date.now = ((now) => () => now() + 10_000)(Date.now)"
+        tab.evaluate(f"sockets[0].open(); sockets[0].{here}; {later}; sockets[0].end()")
+        tab.wait_for("sockets.length === 2")
+        # The name is still that of the connection that was lost, for a moment.
+        tab.evaluate('sockets[1].open(); sockets[1].hear({type: "error", reason: "name taken"})')
+        tab.evaluate(f"{later}; sockets[1].end()")
+        tab.wait_for("sockets.length === 3")
+        tab.evaluate(f"sockets[2].open(); sockets[2].{here}")
+        assert tab.evaluate("late.length") == 1
+        tab.evaluate("late[0]?.()")
+        assert tab.evaluate("sockets[2].sent.length") == 1
+        say(tab, "hello")
+        assert tab.evaluate("sockets[2].sent.map((text) => JSON.parse(text).type)") == ["join", "say"]
+        assert tab.text("#error") == ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.browser.chromium import Chromium
+from tests.browser.test_chat import SOCKETS
 
 pytestmark = [pytest.mark.live, pytest.mark.program("chromium")]
 
@@ -65,3 +66,23 @@ def test_every_running_stream_service_can_be_talked_to(browser: Chromium, site: 
         tab.fill("#message", "hello")
         tab.press("Enter")
         tab.wait_for_text("] hello", ".message.received .text")
+
+
+def test_another_service_gets_what_is_sent_next(browser: Chromium, site: str) -> None:
+    with browser.tab(f"{site}/echo") as tab:
+        tab.wait_for("document.querySelector('#service option[value=timestamp]') !== null")
+        tab.evaluate(f"{SOCKETS}; null")
+        tab.fill("#message", "for echo")
+        tab.press("Enter")
+        tab.wait_for("sockets.length === 1")
+        tab.choose("#service", "timestamp")
+        tab.evaluate("sockets[0].open()")
+        tab.fill("#message", "for timestamp")
+        tab.press("Enter")
+        tab.wait_for("sockets.length === 2")
+        tab.evaluate("sockets[1].open(); sockets[0].end()")
+        tab.wait_for_text("for timestamp", "#messages")
+        sent = tab.evaluate("sockets.map(({path, sent}) => [path, sent.map((text) => text.trim())])")
+        assert sent == [["/ws/echo", []], ["/ws/timestamp", ["for timestamp"]]]
+        assert "not sent" in tab.text("#messages")
+        assert tab.evaluate("document.querySelector('#state').dataset.state") == "live"

@@ -120,6 +120,22 @@ def test_what_was_cleared_can_be_looked_back_at(browser: Chromium, fresh: Daemon
         assert tab.evaluate(TEXTS) == ["before clearing"]
 
 
+def test_what_comes_while_it_is_paused_and_cleared_is_shown_once(browser: Chromium, fresh: Daemon) -> None:
+    send(fresh, "one", "two")
+    with browser.tab(site_of(fresh)) as tab:
+        tab.wait_for("document.querySelectorAll('.fact').length === 2")
+        tab.wait_for(LIVE)
+        tab.click("#pause")
+        tab.click("#clear")
+        send(fresh, "three", "four")
+        tab.wait_for_text("2 new", "#facts-status")
+        press(tab, "#earlier")
+        assert tab.evaluate(TEXTS) == ["one", "two"]
+        tab.click("#pause")
+        tab.wait_for("document.querySelectorAll('.fact').length >= 4")
+        assert tab.evaluate(TEXTS) == ["one", "two", "three", "four"]
+
+
 def test_an_earlier_page_that_fails_says_so(browser: Chromium, fresh: Daemon) -> None:
     fill(fresh, numbered(range(250)))
     with browser.tab(site_of(fresh)) as tab:

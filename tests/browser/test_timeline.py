@@ -236,6 +236,35 @@ def test_the_download_has_every_fact_that_fits(
     assert len(file.read_text().splitlines()) == 3
 
 
+#: The daemon answers a download in two parts, and loses two facts between them.
+LOSING = """
+globalThis.fetch = ((real) => async (path, options) => {
+    const query = new URL(path, location).searchParams;
+    if (query.get("limit") !== "10000") return real(path, options);
+    const first = query.get("after") === "0";
+    const headers = {"Netsvc-Last": first ? "3" : "9".repeat(16), "Netsvc-More": String(first)};
+    if (!first) headers["Netsvc-Gap"] = '{"after":3,"until":5,"facts":2}';
+    return new Response(first ? '{"seq":3}\\n' : '{"seq":6}\\n', {headers});
+})(fetch)
+"""
+
+
+def test_a_download_says_what_is_lost_in_it(
+    browser: Chromium, daemon: Daemon, site: str, tmp_path: Path
+) -> None:
+    send(daemon, "before the loss")
+    with browser.tab(f"{site}/#contains=before+the+loss") as tab:
+        tab.wait_for(rows_with("before the loss"))
+        tab.evaluate(f"{LOSING}; null")
+        tab.keep_downloads(tmp_path)
+        tab.click("#download")
+        tab.wait_for_text("Facts are missing in the downloaded file", "#facts-body")
+        eventually(lambda: any(path.suffix == ".ndjson" for path in tmp_path.iterdir()))
+    (file,) = tmp_path.iterdir()
+    gap = '{"gap":{"after":3,"until":5,"facts":2}}'
+    assert file.read_text().splitlines() == ['{"seq":3}', gap, '{"seq":6}']
+
+
 def test_what_comes_while_the_connection_is_lost_appears_once(
     browser: Chromium, daemon: Daemon, relay: Relay
 ) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from twisted.internet.defer import Deferred
 
-from netsvc.journal.query import Page
+from netsvc.journal.query import Filter, Page
 from netsvc.journal.reading import Gap
 from netsvc.journal.watch import Found
 
@@ -91,6 +91,41 @@ def test_what_was_removed_is_a_gap_for_who_goes_on_from_before_it(rig: PastRig, 
     assert read(rig, order=order).gap is None
 
 
+#: What is found by an index.
+_INDEXED = Filter.parse({"service": ["echo"]})
+
+
+@pytest.mark.parametrize("order", ["oldest", "newest"])
+def test_what_was_removed_the_ring_still_tells(rig: PastRig, order: str) -> None:
+    there, gone = MANY[-len(rig.timeline) :], rig.timeline.gone
+    rig.history.remove(seq_of(rig, there[-2]))
+    for after in (0, gone):
+        found = read(rig, _INDEXED, after=after, order=order)
+        assert (data_of(found)[:: 1 if order == "oldest" else -1], found.gap) == (there, None)
+    behind = read(rig, _INDEXED, after=gone - 1, order=order)
+    assert (len(behind.rows), behind.gap) == (len(there), Gap(gone - 1, gone, None))
+
+
+@pytest.mark.parametrize("order", ["oldest", "newest"])
+def test_what_is_removed_while_it_is_looked_for_the_ring_still_tells(rig: PastRig, order: str) -> None:
+    there, gone = MANY[-len(rig.timeline) :], rig.timeline.gone
+    found: list[Found] = []
+    page = Page(limit=1000, after=gone, order=order)
+    rig.watchers.read(_INDEXED, page).addCallback(found.append)
+    rig.clock.advance(0.0005)
+    assert rig.history.questions == 1
+    rig.history.remove(seq_of(rig, there[-2]))
+    rig.pass_time()
+    assert (sorted(data_of(found[0])), found[0].gap) == (sorted(there), None)
+
+
+def test_who_waits_for_many_is_given_those_that_were_removed(rig: PastRig) -> None:
+    there, gone = MANY[-len(rig.timeline) :], rig.timeline.gone
+    rig.history.remove(seq_of(rig, there[-2]))
+    found = found_by(rig, rig.watchers.wait(_INDEXED, len(there), gone, 10))
+    assert (data_of(found), found.enough, found.gap) == (there, True, None)
+
+
 def test_what_was_before_this_process_may_be_missing(rig: PastRig) -> None:
     assert read(rig, after=rig.began - 5).gap == Gap(rig.began - 5, seq_of(rig, b"0") - 1, None)
     assert read(rig, after=rig.began).gap is None
@@ -108,6 +143,21 @@ def test_what_was_never_written_is_a_gap_with_its_number(rig: PastRig, order: st
     found = read(rig, after=last - 1, order=order)
     assert found.gap == Gap(rig.history.lost[0] - 1, rig.history.lost[1], 15)
     assert len(found.rows) == 1 + len(MANY)
+
+
+def test_who_waits_is_told_of_all_that_is_not_there(rig: PastRig) -> None:
+    begin = seq_of(rig, b"5") - 10
+    rig.history.remove(begin + 10)
+    for one in MANY[:15]:
+        rig.emit(one)
+        rig.clock.advance(0.005)
+    rig.history.lose()
+    rig.fill(*MANY)
+    found = found_by(rig, rig.watchers.wait(EVERYTHING, 200, begin, 0.5))
+    assert rig.history.lost is not None
+    assert data_of(found) == MANY[6:] + MANY
+    # How many were removed nobody knows.
+    assert found.gap == Gap(begin, rig.history.lost[1], None)
 
 
 def test_a_defect_ends_those_whom_it_meets_and_is_logged(

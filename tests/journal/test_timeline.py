@@ -64,6 +64,18 @@ def test_what_was_before_this_process_is_gone() -> None:
     assert Timeline(1000, began=500).gone == 500
 
 
+def test_what_others_had_is_gone_whatever_the_clock_said() -> None:
+    timeline = Timeline(_PLENTY, began=500)
+    for seq, began in ((400, 500), (900, 900), (700, 900)):
+        timeline.begin_after(seq)
+        assert (timeline.began, timeline.gone) == (began, began)
+    timeline.take(1000, (1, RECEIVED, origin(), b"x", None))
+    timeline.begin_after(2000)
+    assert (timeline.began, timeline.gone, timeline.last) == (900, 900, 1000)
+    timeline.clear()
+    assert (timeline.began, timeline.gone) == (900, 1000)
+
+
 def test_it_reads_what_has_not_been_handed_on_yet() -> None:
     later: list[object] = []
     facts = Facts(later=lambda seconds, call: later.append(call))

@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 
 from netsvc.facts import RECEIVED, SENT
 from netsvc.journal.query import Filter, Page, matching
+from netsvc.journal.reading import Gap
 from netsvc.journal.watch import Found, TooManyWatchersError
 
 from .rows import nobody, seqs
@@ -138,6 +139,24 @@ def test_one_too_many_is_refused() -> None:
         rig.follow()
 
 
+def test_readers_of_the_newest_are_watchers_too_until_they_are_answered() -> None:
+    rig, newest = WatchRig(watchers=2, slice_rows=1), Page(order="newest")
+    rig.emit(b"1", b"2")
+    found = answers(rig.watchers.read(EVERYTHING, newest))
+    cancelled = rig.watchers.read(EVERYTHING, newest)
+    failures: list[Failure] = []
+    rig.watchers.read(EVERYTHING, newest).addErrback(failures.append)
+    rig.watchers.wait(EVERYTHING, 1, 0, timeout=10).addErrback(failures.append)
+    assert [bool(failure.check(TooManyWatchersError)) for failure in failures] == [True, True]
+    assert (len(rig.watchers), found) == (2, [])
+    cancelled.addErrback(failures.append)
+    cancelled.cancel()
+    assert len(rig.watchers) == 1
+    rig.pass_time(0.1)
+    assert data_of(found[0]) == [b"2", b"1"]
+    assert len(rig.watchers) == 0
+
+
 def test_stopping_answers_those_who_wait() -> None:
     rig = WatchRig()
     found = answers(rig.watchers.wait(EVERYTHING, 2, 0, timeout=10))
@@ -201,6 +220,22 @@ def test_what_is_lost_behind_a_place_can_be_asked() -> None:
     assert gap[:2] == (first, last)
     assert rig.watchers.gap(last) is None
     assert rig.watchers.gap(0) is None
+
+
+def test_a_wait_knows_how_much_it_has_lost_all_in_all() -> None:
+    rig = WatchRig()
+    found = answers(rig.watchers.wait(EVERYTHING, 3, 0, timeout=10))
+    rig.emit(b"1")
+    rig.pass_time(0.1)
+    first = rig.timeline.last
+    for number, lost in ((b"2", 2), (b"3", 3)):
+        rig.emit(*[b"lost"] * lost)
+        rig.timeline.clear()
+        rig.emit(number)
+        rig.pass_time(0.1)
+    assert data_of(found[0]) == [b"1", b"2", b"3"]
+    # A fact that was seen is between them, and not among them.
+    assert found[0].gap == Gap(first, rig.timeline.gone, 5)
 
 
 _PIECES = st.lists(

@@ -131,6 +131,21 @@ def test_what_is_lost_again_before_it_was_caught_up_with_is_counted_too() -> Non
     assert [gap.facts for gap in follower.gaps] == [3, 5 + 4, 6 + 5]
 
 
+def test_what_is_lost_by_what_is_noted_while_others_are_shown_something_is_a_gap() -> None:
+    rig = WatchRig(memory=20_000)
+    rig.emit(b"1", b"2")
+    place = rig.timeline.since(0)[0][0]
+    noted = [[b"x"] * 300]
+    first = rig.follow(then=lambda: rig.emit(*(noted.pop() if noted else ())))
+    second = rig.follow(after=place)
+    rig.pass_time()
+    there = seqs(rig.timeline.since(0))
+    assert 0 < len(there) < 300
+    assert first.seqs == [place, place + 1, *there]
+    assert second.seqs == there
+    assert [gap.after for gap in first.gaps + second.gaps] == [place + 1, place]
+
+
 def test_who_comes_back_after_too_long_is_told_that_facts_are_lost() -> None:
     rig = WatchRig()
     rig.emit(b"1", b"2", b"3")

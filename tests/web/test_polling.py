@@ -127,6 +127,16 @@ def test_what_is_not_known_to_have_come_is_given_again(rig: ServiceRig) -> None:
     assert ann.poll("?wait=0") == []
 
 
+@pytest.mark.parametrize("query", ["?wait=0", "?wait=0&after=99"])
+def test_what_was_never_sent_is_not_taken_for_come(rig: ServiceRig, query: str) -> None:
+    ann = Poller(rig)
+    ann.say(type="join", name="ann")
+    assert [one["type"] for one in ann.poll(query)] == ["here"]
+    assert ann.poll(query) == []
+    ann.say(type="say")
+    assert [one["type"] for one in ann.poll(query)] == ["error"]
+
+
 def test_what_comes_while_a_request_is_lost_is_there_for_the_next(rig: ServiceRig) -> None:
     ann, bob = joined(rig, "ann"), joined(rig, "bob")
     ann.poll()

@@ -382,6 +382,29 @@ def test_http_1_0_is_answered_and_closed(rig: Rig) -> None:
     assert connection.closing
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/readyz?verbose"])
+@pytest.mark.parametrize(("ready", "status"), [(True, b"200"), (False, b"503")])
+def test_a_probe_of_http_1_0_needs_no_host_and_is_told_no_reasons(
+    path: str, ready: bool, status: bytes
+) -> None:
+    connection = Rig(ready=lambda: ready).connect()
+    connection.send(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+    sent = connection.wire.value()
+    assert sent.startswith(b"HTTP/1.")
+    assert sent.split(b" ")[1] == status
+    assert b"reasons" not in sent
+
+
+@pytest.mark.parametrize(
+    "first",
+    [b"GET /healthz HTTP/1.1", b"GET /healthz/ HTTP/1.0", b"GET /api/facts HTTP/1.0", b"GET / HTTP/1.0"],
+)
+def test_everything_else_needs_a_host(rig: Rig, first: bytes) -> None:
+    connection = rig.connect()
+    connection.send(first + b"\r\n\r\n")
+    assert connection.wire.value().startswith(b"HTTP/1.1 400 ")
+
+
 def test_a_head_request_has_the_headers_and_no_body(rig: Rig) -> None:
     connection = rig.connect()
     answer = connection.ask("/readyz", "HEAD")

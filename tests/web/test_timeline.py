@@ -157,6 +157,18 @@ def test_a_poll_for_the_newest_has_them_newest_first(rig: Rig) -> None:
     assert data_of(poll.answer()) == [b"five", b"four"]
 
 
+def test_of_more_newest_than_fit_the_rest_is_before_them(rig: Rig) -> None:
+    poll = begin(rig, "/api/facts?order=newest&after=last&wait=30&limit=2")
+    after = rig.timeline.last
+    for data in (b"four", b"five", b"six", b"seven"):
+        rig.receive(data)
+    rig.clock.pump([0.01] * 30)
+    answer = poll.answer()
+    assert (data_of(answer), answer.json()["more"]) == ([b"seven", b"six"], True)
+    rest = rig.ask(f"/api/facts?order=newest&after={after}&before={answer.json()['before']}")
+    assert data_of(rest) == [b"five", b"four"]
+
+
 def test_ten_thousand_facts_come_in_slices_of_the_reactors_time() -> None:
     rig = Rig()
     for number in range(3000):
@@ -207,15 +219,43 @@ def test_a_poll_ends_with_its_time_and_with_the_place_to_go_on_from(rig: Rig) ->
     assert poll.answer().json() == {"facts": [], "last": rig.timeline.last, "more": False, "gap": None}
 
 
+@pytest.mark.parametrize("order", ["oldest", "newest"])
+def test_what_can_come_no_more_is_not_waited_for(rig: Rig, order: str) -> None:
+    last = rig.timeline.last
+    for query in (f"after={last}&before={last + 1}", "before=0"):
+        assert data_of(rig.ask(f"/api/facts?order={order}&{query}&wait=30")) == []
+
+
+@pytest.mark.parametrize("order", ["oldest", "newest"])
+@pytest.mark.parametrize("room", [0, 1])
+def test_what_comes_too_late_is_not_in_the_answer(rig: Rig, order: str, room: int) -> None:
+    last = rig.timeline.last
+    poll = begin(rig, f"/api/facts?order={order}&after={last}&before={last + 2}&wait=30")
+    for number, text in enumerate((b"four", b"five")):
+        # A seq has microseconds in it.
+        rig.now += 0 if number < room else 10**9
+        rig.receive(text)
+    rig.clock.pump([0.01] * 30)
+    answer = poll.answer()
+    assert data_of(answer) == [b"four"][:room]
+    # Whoever goes on from there misses nothing.
+    rest = rig.ask(f"/api/facts?after={answer.json()['last']}")
+    assert data_of(rest) == [b"four", b"five"][room:]
+
+
 def test_what_was_lost_before_it_could_be_asked_for_is_told(rig: Rig) -> None:
     first = rig.ask("/api/facts?limit=1").json()["last"]
     last = rig.timeline.last
+    lines = {"accept": "application/x-ndjson"}
+    assert "netsvc-gap" not in rig.ask(f"/api/facts?after={first}", **lines).headers
     rig.timeline.clear()
-    assert rig.ask(f"/api/facts?after={first}").json()["gap"] == {
-        "after": first,
-        "until": last,
-        "facts": None,
-    }
+    gap = {"after": first, "until": last, "facts": None}
+    assert rig.ask(f"/api/facts?after={first}").json()["gap"] == gap
+    assert json.loads(rig.ask(f"/api/facts?after={first}", **lines).headers["netsvc-gap"]) == gap
+    assert rig.ask(f"/api/wait?after={first}&timeout=0").json()["gap"] == gap
+    rig.receive(b"four")
+    assert rig.ask(f"/api/wait?after={first}").json()["gap"] == gap
+    assert rig.ask("/api/wait").json()["gap"] is None
 
 
 # -- /api/wait -------------------------------------------------------------------------------------------

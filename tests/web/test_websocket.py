@@ -373,6 +373,22 @@ def test_the_last_word_comes_before_the_answer_to_a_close() -> None:
     assert rig.messages() == []
 
 
+def test_nothing_is_kept_of_what_comes_behind_a_close() -> None:
+    rig = Rig()
+    rig.listener.closing = False
+    rig.client.send(close())
+    piece = bytes(65_536)
+
+    def send() -> None:
+        for _ in range(500):
+            rig.client.send(piece)
+
+    assert peak_of(send) < MIB
+    rig.clock.advance(CLOSE_TIMEOUT)
+    assert close_code(rig.client.received()) == 1000
+    rig.client.lose()
+
+
 def test_our_close_waits_for_the_peers() -> None:
     rig = Rig()
     rig.socket.close(1001, "the daemon stops")

@@ -29,6 +29,7 @@ let again = null;
 
 const WORDS = {
   here({ names }) {
+    clearTimeout(again);
     inside = true;
     tries = 0;
     people.clear();
@@ -66,6 +67,7 @@ const WORDS = {
 };
 
 function join() {
+  clearTimeout(again);
   inside = false;
   room.send({ type: "join", name });
 }

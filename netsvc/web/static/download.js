@@ -1,4 +1,8 @@
-/** The facts that are shown, and all before them that the daemon still has, as a file of one JSON object a line. */
+/**
+ * The facts that are shown, and all before them that the daemon still has, as a file of one JSON object a line.
+ *
+ * What the daemon loses meanwhile is missing in the file, and a line such as {"gap":{…}} stands in its place.
+ */
 
 import { ask } from "./api.js";
 
@@ -12,13 +16,14 @@ const PATIENCE = 120_000;
  * @param {URLSearchParams} filter
  * @param {number} until the seq of the last one.
  * @param {(facts: number) => void} progress told how many there are so far.
- * @returns {Promise<Blob>}
+ * @returns {Promise<{blob: Blob, lost: boolean}>} the file, and whether it has such a line.
  */
 export async function collect(filter, until, progress) {
   const parts = [];
   let facts = 0;
   let after = 0;
   let more = true;
+  let lost = false;
   while (more && after < until) {
     const query = new URLSearchParams(filter);
     query.set("after", after);
@@ -30,11 +35,16 @@ export async function collect(filter, until, progress) {
     after = Number(answer.headers.get("Netsvc-Last"));
     more = answer.headers.get("Netsvc-More") === "true";
     const wanted = after <= until ? lines : lines.filter((line) => JSON.parse(line).seq <= until);
+    const gap = answer.headers.get("Netsvc-Gap");
+    if (gap !== null) {
+      lost = true;
+      parts.push(`{"gap":${gap}}\n`);
+    }
     facts += wanted.length;
     parts.push(wanted.map((line) => `${line}\n`).join(""));
     progress(facts);
   }
-  return new Blob(parts, { type: "application/x-ndjson" });
+  return { blob: new Blob(parts, { type: "application/x-ndjson" }), lost };
 }
 
 /** Give somebody a file. */

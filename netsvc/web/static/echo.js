@@ -15,28 +15,22 @@ const OTHERS = new Set(["web", "canvas"]);
 
 const TRANSPORTS = new Set(["tcp", "tls", "unix", "endpoint", "ws", "wss"]);
 const log = new Log(byId("messages"));
-let socket = null;
 let sentAt = null;
 
-/** The connection to be; whoever sends while it is made waits for the same one. */
-let connecting = null;
+/** The connection to the chosen service, open or to be; whoever sends while it is made waits for the same one. */
+let current = null;
 
 /** The connection to the chosen service; resolves once there is one, to null where there can be none. */
 function connected() {
-  if (socket?.readyState === WebSocket.OPEN) return socket;
-  connecting ??= connect().then((made) => {
-    connecting = null;
-    socket = made;
-    return made;
-  });
-  return connecting;
+  if (!current || current.made.readyState > WebSocket.OPEN) current = connect();
+  return current.open;
 }
 
 function connect() {
   const made = new WebSocket(socketURL(`/ws/${encodeURIComponent(byId("service").value)}`));
   made.binaryType = "arraybuffer";
   showState("connecting");
-  return new Promise((resolve) => {
+  const open = new Promise((resolve) => {
     made.onopen = () => {
       complain("");
       showState("live");
@@ -44,13 +38,28 @@ function connect() {
     };
     made.onmessage = ({ data }) => received(data);
     made.onclose = ({ code, reason }) => {
-      if (socket === made) socket = null;
-      showState("closed");
+      if (current?.made === made) {
+        current = null;
+        showState("closed");
+      }
       if (code === 1006) complain("The connection could not be opened, or was cut; WebSocket may not pass here.");
       else note(`closed by the service (${code}${reason && ` ${reason}`})`);
       resolve(null);
     };
   });
+  return { made, open };
+}
+
+/** Have no connection any more, and hear nothing of it. */
+function drop() {
+  if (!current) return;
+  const { made } = current;
+  if (made.readyState === WebSocket.CONNECTING) note("not sent: another service was chosen before it could be");
+  current = null;
+  sentAt = null;
+  made.onopen = made.onmessage = made.onclose = null;
+  made.close();
+  showState("closed");
 }
 
 async function send() {
@@ -116,11 +125,7 @@ byId("send").addEventListener("submit", (event) => {
   event.preventDefault();
   send();
 });
-byId("service").addEventListener("change", () => {
-  const before = socket;
-  socket = null;
-  before?.close();
-});
+byId("service").addEventListener("change", drop);
 // Hex says every byte itself.
 byId("form").addEventListener("change", () => (byId("newline").disabled = byId("form").value === "hex"));
 offerServices().catch((error) => complain(`The services are not known: ${error.message}`));

@@ -31,6 +31,9 @@ const ANNOUNCED = 10_000;
 /** What is said where a page of facts that were looked at has none that fits. */
 const NONE = "None fits so far; there are more.";
 
+/** What is said of a file that does not have all the facts. */
+const INCOMPLETE = "Facts are missing in the downloaded file: the daemon no longer had them. A line says where.";
+
 /** Facts a second from which on it is said how many there are. */
 const FAST = 20;
 
@@ -140,8 +143,12 @@ async function download() {
   const pressed = byId("download");
   pressed.disabled = true;
   try {
-    const blob = await collect(filters.query(), feed.last, (facts) => setText(pressed, `${count(facts)} facts…`));
+    const progress = (facts) => setText(pressed, `${count(facts)} facts…`);
+    const { blob, lost } = await collect(filters.query(), feed.last, progress);
     save(blob, `netsvc-${new Date().toISOString().slice(0, 19).replaceAll(":", "")}.ndjson`);
+    if (!lost) return;
+    say(INCOMPLETE);
+    timeline.mark(INCOMPLETE);
   } catch (error) {
     say(`The download failed: ${error.message}`);
     timeline.mark(`The download failed: ${error.message}`);
@@ -179,7 +186,8 @@ byId("pause").addEventListener("click", () => {
 byId("clear").addEventListener("click", () => {
   detail.close();
   timeline.clear();
-  past.begin({ oldest: null, before: null, more: true });
+  // What comes while nothing is drawn is not what was before.
+  past.begin({ oldest: null, before: feed.last + 1, more: true });
   earlier.offer(true);
 });
 byId("download").addEventListener("click", download);

@@ -34,13 +34,14 @@ export class Room {
 
   /** Be there. */
   enter() {
+    this.#stop();
     this.#ending = new AbortController();
     this.#run(this.#ending.signal);
   }
 
   /** Be there no more. */
   leave() {
-    this.#ending.abort();
+    this.#stop();
     this.#state("closed", "");
   }
 
@@ -54,14 +55,20 @@ export class Room {
     return this.#send !== null;
   }
 
+  #stop() {
+    this.#ending.abort();
+    this.#send = null;
+  }
+
   async #run(signal) {
     const backoff = new Backoff();
     let failures = 0;
     this.#state("connecting", "");
     while (!signal.aborted) {
       if (failures < FAILURES) failures = (await this.#talk(signal)) ? 0 : failures + 1;
-      this.#send = null;
+      // What there is to send with then belongs to whoever has come since.
       if (signal.aborted) return;
+      this.#send = null;
       try {
         // Whether it is the daemon that is missing, or the WebSocket.
         if (failures >= FAILURES) await this.#poll(signal);
@@ -73,9 +80,9 @@ export class Room {
         this.#state(refused ? "refused" : "lost", refused ? error.message : "");
         // It may be another daemon, and another way to it, when it is back.
         if (!(error instanceof RefusedError)) failures = 0;
+        this.#send = null;
         await backoff.wait(signal);
       }
-      this.#send = null;
     }
   }
 

@@ -36,6 +36,7 @@ class _Client:
     @ivar name: by which the others know it.
     @ivar log: all that it has to be told, as (type, who or what).
     @ivar seen: how many of these it has said to have.
+    @ivar sent: how many of these there were when it was last answered.
     @ivar asked: when it asked last.
     """
 
@@ -43,7 +44,7 @@ class _Client:
         self._rig = rig
         self.name: str | None = None
         self.log: list[tuple[str, str]] = []
-        self.seen = 0
+        self.seen = self.sent = 0
         self.asked = 0.0
         self.waiting: Connection | None = None
         self.path = "/api/chat"
@@ -70,6 +71,7 @@ class _Client:
         assert answer.status == 200
         document = answer.json()
         assert document["last"] == len(self.log)
+        self.sent = document["last"]
         assert [_told(one) for one in document["messages"]] == self.log[self.seen :]
 
 
@@ -147,7 +149,7 @@ class _Polling(RuleBasedStateMachine):
         client = self._of(which)
         self._answered(client)
         after = max(0, len(client.log) - behind)
-        client.seen = max(client.seen, after)
+        client.seen = max(client.seen, min(after, client.sent))
         client.check(client.ask("GET", f"?after={after}&wait=0"))
         self._replaced(client)
 
@@ -157,8 +159,9 @@ class _Polling(RuleBasedStateMachine):
         """Ask, and wait for what comes."""
         client = self._of(which)
         self._answered(client)
-        client.seen = len(client.log)
-        asking = client.begin("GET", f"?after={client.seen}&wait=50")
+        # It may say that it has what it was never sent.
+        client.seen = min(len(client.log), client.sent)
+        asking = client.begin("GET", f"?after={len(client.log)}&wait=50")
         self._replaced(client)
         client.waiting = asking
 
