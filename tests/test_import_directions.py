@@ -98,6 +98,7 @@ RULES: dict[str, frozenset[str]] = {
         "netsvc.roff",
         "netsvc.tap",
         "netsvc.journal.moments",
+        "netsvc.services.plain",
         "netsvc.__version__",
     },
     # For the tests of others: they start the daemon as a process and know its API.

@@ -8,18 +8,13 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib.metadata import entry_points
 from pathlib import Path
 from textwrap import dedent
-from threading import Thread
-from types import SimpleNamespace
-from typing import Any, cast
 
 import pytest
 
 from netsvc.testing.daemon import SERVICES, arguments_of
-from netsvc.testing.timeline import Fact, Netsvc, Service
 from tests.live.daemon import PATIENCE, eventually
 
 pytestmark = pytest.mark.live
@@ -276,6 +271,19 @@ def test_a_daemon_that_does_not_start_says_why(suite: Suite) -> None:
     assert run.left == []
 
 
+def test_a_daemon_without_its_web_service_is_of_no_use_and_says_so(suite: Suite) -> None:
+    suite.write("""
+        @pytest.mark.netsvc("--without", "web")
+        def test_it(netsvc):
+            pass
+    """)
+    run = suite.run("--no-header")
+    assert run.status == 1
+    assert "the daemon runs without its web service" in run.output
+    assert "StopIteration" not in run.output
+    assert run.left == []
+
+
 def test_a_daemon_that_has_ended_is_told_and_replaced(suite: Suite) -> None:
     suite.write("""
         def test_end(netsvc):
@@ -350,62 +358,3 @@ def test_every_worker_has_its_own(suite: Suite) -> None:
     seen = [path.name.split("-") for path in suite.directory.glob("gw*-*")]
     assert sorted(worker for worker, _ in seen) == ["gw0", "gw1"]
     assert len({port for _, port in seen}) == 2
-
-
-# -- values -------------------------------------------------------------------------------------------------
-
-
-def test_a_fact_is_one_line_that_does_nothing_on_a_terminal() -> None:
-    fact = Fact.of(
-        {
-            "seq": 1,
-            "time": "2",
-            "kind": "received",
-            "service": "echo",
-            "listener": "unix:///s",
-            "transport": "unix",
-            "address": "/s\x1b[2J",
-            "port": None,
-            "local": "/s",
-            "connection": 7,
-            "name": None,
-            "length": 300,
-            "data": "eHh4",
-            "reason": None,
-            "tls": {"version": "TLSv1.3"},
-        }
-    )
-    assert str(fact) == r"received echo unix /s\x1b[2J #7 b'xxx' (300 bytes)"
-    assert (fact.time, fact.details) == (2, {"tls": {"version": "TLSv1.3"}})
-
-
-def test_a_service_with_several_ports_has_none() -> None:
-    places = tuple({"listener": f"tcp://h:{port}", "address": "h", "port": port} for port in (1, 2))
-    with pytest.raises(ValueError, match="echo listens on tcp://h:1, tcp://h:2: look for the right one"):
-        _ = Service("echo", places, ("h", 3)).port
-
-
-def test_a_daemon_that_will_not_tell_what_happened_does_not_hide_why_a_test_failed() -> None:
-    """Such as one with as many watchers as there may be."""
-
-    class Full(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = b'{"facts":[],"last":7}' if "after=last" in self.path else b'{"error":"too many"}'
-            self.send_response(200 if b"facts" in body else 503)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *arguments: object) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Full) as server:
-        thread = Thread(target=server.serve_forever)
-        thread.start()
-        place = {"service": "web", "address": "127.0.0.1", "port": server.server_port}
-        seen = Netsvc(cast(Any, SimpleNamespace(places=[place])))
-        with pytest.raises(ValueError, match="too many"):
-            seen.facts()
-        assert seen.report() == "too many"
-        server.shutdown()
-        thread.join()

@@ -38,8 +38,12 @@ from netsvc.commands.answer import Found, NoAnswerError, error_in, read_found
 from netsvc.commands.complaints import NotDone
 from netsvc.commands.dialing import TLSOptions, dial, reason_of
 
-#: Seconds that the daemon may need for an answer beyond those that it was asked to wait.
+#: Seconds that the daemon may need for an answer beyond those that it was asked to wait, and for its next
+#: bytes.
 PATIENCE = 30.0
+
+#: Seconds that are left for an answer on its way when the time of whoever asks is over.
+LATE = 5.0
 
 #: Bytes that an answer may have; the daemon gives some 16 MiB of facts at once.
 LONGEST_ANSWER = 128 * 1024 * 1024
@@ -64,15 +68,25 @@ class UnreachableError(NotDone):
 class API:
     """One daemon's."""
 
-    def __init__(self, reactor: Any, address: Address, tls: TLSOptions, token: str | None) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        address: Address,
+        tls: TLSOptions,
+        token: str | None,
+        seconds: float | None = None,
+    ) -> None:
         """
         @param reactor: opens connections, and tells the time.
         @param address: of the web service, see `netsvc.commands.at`.
         @param tls: for ``https``.
         @param token: what is shown to be let in; None shows nothing.
+        @param seconds: from now on, for all questions together: whoever answers later than that is not waited
+            for any longer than `LATE`. None: each question has `PATIENCE`.
         """
         self._reactor = reactor
         self._address = address
+        self._until = None if seconds is None else reactor.seconds() + seconds
         path = address.path if address.port is not None else ""
         scheme = "https" if address.is_secure else "http"
         self._base = f"{scheme}://{address.authority}{path}"
@@ -157,9 +171,9 @@ class API:
         uri = f"{self._base}{path}?{encoded}".encode("ascii")
         try:
             response: Any = await self._agent.request(b"GET", uri, self._headers).addTimeout(
-                wait + PATIENCE, self._reactor, _too_late
+                wait + self._patience(wait), self._reactor, _too_late
             )
-            body = _Body(self._reactor)
+            body = _Body(self._reactor, self._patience())
             response.deliverBody(body)
             return response.code, response.phrase.decode("latin-1"), await body.whole
         except NotDone as error:
@@ -168,6 +182,13 @@ class API:
             raise UnreachableError(f"{self._address}: no answer in time") from None
         except _BROKEN as error:
             raise UnreachableError(f"{self._address}: {_why(error)}") from None
+
+    def _patience(self, wait: float = 0.0) -> float:
+        """Seconds that the daemon may need beyond those that it was asked to wait."""
+        if self._until is None:
+            return PATIENCE
+        left: float = self._until - self._reactor.seconds() - wait
+        return min(PATIENCE, max(0.0, left) + LATE)
 
 
 def _too_late(value: object, seconds: float) -> NoReturn:
@@ -199,17 +220,19 @@ class _Body(Protocol):
 
     transport: Any
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: Any, patience: float) -> None:
+        """@param patience: seconds without a byte after which it is given up."""
         self.whole: Deferred[bytes] = Deferred(lambda _: self._stop())
         self._data = bytearray()
-        self._patience = reactor.callLater(PATIENCE, self._fail, DeferredTimeoutError())
+        self._seconds = patience
+        self._patience = reactor.callLater(patience, self._fail, DeferredTimeoutError())
 
     def dataReceived(self, data: bytes) -> None:
         self._data += data
         if len(self._data) > LONGEST_ANSWER:
             self._fail(NotDone(f"an answer of more than {LONGEST_ANSWER:,} bytes"))
         elif self._patience.active():
-            self._patience.reset(PATIENCE)
+            self._patience.reset(self._seconds)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self._patience.active():

@@ -30,10 +30,10 @@ class SeqType(click.ParamType):  # type: ignore[type-arg]  # generic since click
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """See `click.ParamType`."""
-        text = str(value)
-        if not (text.isascii() and text.isdigit()) or len(text) > 19 or int(text) >= 1 << 63:
-            self.fail(f"{text!r} is not the seq of a fact", param, ctx)
-        return int(text)
+        seq = _seq(str(value))
+        if seq is None:
+            self.fail(f"{str(value)!r} is not the seq of a fact", param, ctx)
+        return seq
 
 
 class AfterType(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.5, and 8.3 will do
@@ -43,12 +43,19 @@ class AfterType(click.ParamType):  # type: ignore[type-arg]  # generic since cli
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
         """See `click.ParamType`."""
-        text = str(value)
-        if text == "last":
-            return text
-        if not (text.isascii() and text.isdigit()) or len(text) > 19 or int(text) >= 1 << 63:
-            self.fail(f"{text!r} is neither the seq of a fact nor last", param, ctx)
-        return int(text)
+        if value == "last":
+            return "last"
+        seq = _seq(str(value))
+        if seq is None:
+            self.fail(f"{str(value)!r} is neither the seq of a fact nor last", param, ctx)
+        return seq
+
+
+def _seq(text: str) -> int | None:
+    """A whole number that fits into 63 bits; None where it is none."""
+    if not (text.isascii() and text.isdigit()) or len(text) > 19 or int(text) >= 1 << 63:
+        return None
+    return int(text)
 
 
 def filter_options(command: Command) -> Command:
@@ -166,13 +173,16 @@ def is_address(text: str) -> bool:
 
 
 @asynccontextmanager
-async def api_at(reactor: Any, address: Address, tls: TLSOptions) -> AsyncIterator[API]:
+async def api_at(
+    reactor: Any, address: Address, tls: TLSOptions, seconds: float | None
+) -> AsyncIterator[API]:
     """
     The API that the options of `filter_options` name, for the time of a with statement.
 
+    @param seconds: see `API`.
     @raise NotDone: ``NETSVC_TOKEN`` is none.
     """
-    api = API(reactor, address, tls, token())
+    api = API(reactor, address, tls, token(), seconds)
     try:
         yield api
     finally:

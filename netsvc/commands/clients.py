@@ -132,18 +132,13 @@ async def watch(
 
     @param show: shows the first list.
     @param show_change: shows a change.
-    @raise NotDone: there was no list even at first. Later it is asked again.
+    @raise NotDone: there was no list even at first, or it cannot be shown. Later it is asked again.
     """
     listed, stream = await ask(reactor, address, name, tls)
     show(listed)
     here = dict(listed)
     while True:
-        try:
-            await _follow(stream, here, show_change)
-        except ValueError as error:
-            complain(f"{address}: {error}")
-        except NotDone as error:
-            complain(str(error))
+        await _follow(stream, address, here, show_change)
         await stream.close()
         listed, stream = await _ask_until_answered(reactor, address, name, tls)
         for change in list(changes(here, listed)):
@@ -163,17 +158,32 @@ async def _ask_until_answered(
 
 
 async def _follow(
-    stream: LineStream, here: dict[str, Mapping[str, Any]], show_change: Callable[[Change], None]
+    stream: LineStream,
+    address: Address,
+    here: dict[str, Mapping[str, Any]],
+    show_change: Callable[[Change], None],
 ) -> None:
-    """Show the changes that a server sends behind the list, until it ends the connection."""
-    while (line := await stream.line()) is not None:
-        kind, entry = change = read_change(line)
+    """Show the changes that a server sends behind the list, until it ends the connection or sends none."""
+    while (change := await _next_change(stream, address)) is not None:
+        kind, entry = change
         name = str(entry.get("name"))
         if kind == "joined":
             here[name] = entry
         else:
             here.pop(name, None)
         show_change(change)
+
+
+async def _next_change(stream: LineStream, address: Address) -> Change | None:
+    """The next change; None if there will be none, with a complaint if that is not in order."""
+    try:
+        line = await stream.line()
+        return None if line is None else read_change(line)
+    except NoListError as error:
+        complain(f"{address}: {error}")
+    except NotDone as error:
+        complain(str(error))
+    return None
 
 
 @click.command("clients")

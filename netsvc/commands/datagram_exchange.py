@@ -20,13 +20,8 @@ from netsvc.commands.address import Address
 from netsvc.commands.arrivals import Arrivals
 from netsvc.commands.complaints import NotDone
 from netsvc.commands.datagram_socket import DatagramSocket, connected_to, find_peer
+from netsvc.commands.datagrams import AT_ONCE, LONGEST
 from netsvc.commands.room import NOT_READ, room_in
-
-#: Bytes of the longest datagram: more than UDP's; a UNIX socket's may be as long as its buffers allow.
-_LONGEST = 1 << 20
-
-#: Datagrams that are read before others get their turn.
-_AT_ONCE = 64
 
 
 async def datagram_exchange(
@@ -55,7 +50,7 @@ class DatagramExchange:
         self._opened = opened
         self._sock = opened.sock
         self._patience = patience
-        self._buffer = memoryview(bytearray(_LONGEST))
+        self._buffer = memoryview(bytearray(LONGEST))
         self._room: Deferred[None] | None = None
         self.arrivals = arrivals
         reactor.addReader(self)
@@ -107,7 +102,7 @@ class DatagramExchange:
 
     def doRead(self) -> None:
         """See `IReadDescriptor`."""
-        for _ in range(_AT_ONCE):
+        for _ in range(AT_ONCE):
             try:
                 size = self._sock.recv_into(self._buffer)
             except (BlockingIOError, InterruptedError):

@@ -19,10 +19,10 @@ from twisted.internet.interfaces import IReadDescriptor
 from twisted.python.failure import Failure
 
 #: Bytes of the longest datagram: more than UDP's, and a UNIX socket's may be as long as its buffers allow.
-_LONGEST = 1 << 20
+LONGEST = 1 << 20
 
 #: Datagrams that are read before others get their turn.
-_AT_ONCE = 64
+AT_ONCE = 64
 
 #: What says that there is nothing more to read now.
 _EMPTY = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR})
@@ -41,7 +41,7 @@ class DatagramReader:
         @param reply: sent to where each datagram came from, if it can be; empty sends nothing.
         """
         self._sock = sock
-        self._buffer = memoryview(bytearray(_LONGEST))
+        self._buffer = memoryview(bytearray(LONGEST))
         self._received = received
         self._reply = reply
 
@@ -57,7 +57,7 @@ class DatagramReader:
 
     def doRead(self) -> None:
         """See `IReadDescriptor`."""
-        for _ in range(_AT_ONCE):
+        for _ in range(AT_ONCE):
             try:
                 size, source = self._sock.recvfrom_into(self._buffer)
             except OSError as error:

@@ -13,7 +13,6 @@ import re
 
 from netsvc.commands.address import Address
 from netsvc.commands.answer import error_in
-from netsvc.commands.at import token_for
 
 #: Bytes that the head of an answer may have.
 LONGEST_HEAD = 65_536
@@ -44,10 +43,14 @@ class Opening:
     @ivar key: the nonce, in base64.
     """
 
-    def __init__(self, address: Address) -> None:
-        """@param address: of a WebSocket."""
+    def __init__(self, address: Address, token: str | None = None) -> None:
+        """
+        @param address: of a WebSocket.
+        @param token: what is shown to be let in; None shows nothing.
+        """
         self.key = base64.b64encode(os.urandom(16))
         self._address = address
+        self._token = token
         self._data = b""
         self._refusal: tuple[str, str] | None = None
         self._missing = 0
@@ -63,8 +66,8 @@ class Opening:
             "Sec-WebSocket-Version: 13",
             f"Sec-WebSocket-Key: {self.key.decode('ascii')}",
         ]
-        if token := token_for(address):
-            lines.append(f"Authorization: Bearer {token}")
+        if self._token:
+            lines.append(f"Authorization: Bearer {self._token}")
         return "\r\n".join([*lines, "", ""]).encode("ascii")
 
     def feed(self, data: bytes) -> tuple[bytes, bytes] | None:

@@ -90,7 +90,7 @@ class Reception:
         if self._timeout is not None and self._waiting is not None:
             self._waiting.reset(self._timeout)
         self._write(self._style.message(url, peer, data), data)
-        if self.received == self._count:
+        if self.received == self._count and not self.done.called:
             self._finish(True)
         return not self.done.called
 

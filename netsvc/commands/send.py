@@ -89,10 +89,10 @@ def command(
     """
     Send each MESSAGE, and then each --file, to ADDRESS; a MESSAGE of - is standard input.
 
-    Each is one datagram or WebSocket message, or is written to the stream. With --wait the answers are
-    printed, each message is sent after the answer to the one before, and the exit status is 1 if none came. A
-    stream is closed for sending after the last message, or, with --wait, once its answer begins or none came
-    for so long.
+    Each is one datagram or WebSocket message, or is written to the stream; over WebSocket, files and standard
+    input are sent in messages of up to 64 KiB. With --wait the answers are printed, each message is sent
+    after the answer to the one before, and the exit status is 1 if none came. A stream is closed for sending
+    after the last message, or, with --wait, once its answer begins or none came for so long.
     """
     if not messages and not files:
         raise click.UsageError("there is nothing to send; give a MESSAGE or --file")
@@ -123,7 +123,8 @@ async def _send_all(
     arrivals = opened.arrivals
     for message in outgoing:
         before = arrivals.count
-        if address.is_datagram:
+        # A file may be larger than any message over WebSocket.
+        if address.is_datagram or (address.is_websocket and message.file is None):
             await opened.send(await message.whole(reactor))
         else:
             async for piece in message.pieces(reactor):

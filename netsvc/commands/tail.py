@@ -38,23 +38,27 @@ GAP = "facts may be missing here: neither the daemon's memory (timeline_memory) 
 
 
 class Outage:
-    """What is told of a daemon that does not answer for a while: that it does not, and then that it does."""
+    """
+    What is told of a daemon that does not answer for a while: that it does not, and then that it does.
+
+    @ivar lasts: whether it did not answer the last time.
+    """
 
     def __init__(self, address: Address) -> None:
         """@param address: the daemon's, for messages."""
         self._address = address
-        self._failing = False
+        self.lasts = False
 
     def failed(self, error: NotDone) -> None:
         """It did not answer."""
-        if not self._failing:
-            self._failing = True
+        if not self.lasts:
+            self.lasts = True
             complain(f"{error}; asking again until it answers")
 
     def answered(self) -> None:
         """It answered."""
-        if self._failing:
-            self._failing = False
+        if self.lasts:
+            self.lasts = False
             complain(f"{self._address}: it answers again")
 
 
@@ -162,7 +166,7 @@ def command(
         write_line("\n".join(json_line(fact) if as_json else text_line(fact, in_hex) for fact in facts))
 
     async def work(reactor: Any) -> None:
-        async with api_at(reactor, address, tls) as api:
+        async with api_at(reactor, address, tls, timeout) as api:
             # Who does not answer even the first time is probably not there.
             last = await api.last()
             if only_last:

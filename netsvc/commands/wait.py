@@ -23,7 +23,7 @@ from netsvc.commands.factlines import json_line, text_line
 from netsvc.commands.positive import LONGEST, Positive
 from netsvc.commands.running import run
 from netsvc.commands.standard_output import write_line
-from netsvc.commands.tail import ASK_AGAIN, Outage
+from netsvc.commands.tail import ASK_AGAIN, GAP, Outage
 
 #: Seconds that one question to the daemon may wait; it allows 300.
 LONGEST_WAIT = 60.0
@@ -82,13 +82,15 @@ class Waiting:
                     self._query, after, count - len(self.found), min(left, LONGEST_WAIT)
                 )
                 self._outage.answered()
+                if found.gap:
+                    complain(GAP)
                 self.found += found.facts
                 after = max(after, found.last)
                 came = bool(found.facts) or found.more
             except UnreachableError as error:
                 self._outage.failed(error)
                 came = False
-            if left <= 0:
+            if self._reactor.seconds() >= until:
                 break
             if not came and self._reactor.seconds() - asked < ASK_AGAIN:
                 # Nothing, and at once: it is down, or stops.
@@ -97,12 +99,12 @@ class Waiting:
 
     async def instead(self) -> list[Fact] | None:
         """The newest of all facts while those that were waited for did not come; None if nobody knows."""
-        if self.begin is None:
+        if self.begin is None or self._outage.lasts:
             return None
         try:
             return (await self._api.newest(self.begin, SHOWN_INSTEAD)).facts
         except UnreachableError:
-            # It has been told already that it does not answer.
+            # Who waited is told of nothing more than that nothing came.
             return None
 
 
@@ -149,7 +151,7 @@ def command(
         return json_line(fact) if as_json else text_line(fact, in_hex)
 
     async def work(reactor: Any) -> None:
-        async with api_at(reactor, address, tls) as api:
+        async with api_at(reactor, address, tls, timeout) as api:
             waiting = Waiting(reactor, api, Outage(address), query)
             enough = await waiting.wait(after, count, timeout)
             if waiting.found:

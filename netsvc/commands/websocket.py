@@ -21,6 +21,7 @@ from twisted.internet.interfaces import IAddress, IConsumer, IProtocol, IProtoco
 from twisted.python.failure import Failure
 
 from netsvc.commands.address import Address
+from netsvc.commands.at import token_for
 from netsvc.commands.complaints import NotDone
 from netsvc.commands.handshake import Opening, RefusedError
 
@@ -129,12 +130,18 @@ class WebSocket(WebSocketClientProtocol):
     transport: Any
 
     def __init__(
-        self, reactor: Any, address: Address, factory: IProtocolFactory, socket_factory: Sockets
+        self,
+        reactor: Any,
+        address: Address,
+        factory: IProtocolFactory,
+        token: str | None,
+        socket_factory: Sockets,
     ) -> None:
         """
         @param reactor: an `IReactorTime`.
         @param address: the server's.
         @param factory: makes the inner protocol.
+        @param token: see `Opening`.
         """
         super().__init__()
         self.factory = socket_factory
@@ -145,7 +152,7 @@ class WebSocket(WebSocketClientProtocol):
         self._inner_factory = factory
         self._inner: Any = None
         self._messages: MessageTransport | None = None
-        self._opening = Opening(address)
+        self._opening = Opening(address, token)
         self._message = bytearray()
         self._server_closed = False
         self._problem: str | None = None
@@ -323,9 +330,10 @@ class Sockets(WebSocketClientFactory):
         @param reactor: an `IReactorTime`.
         @param address: the server's.
         @param factory: makes the inner protocol, once the WebSocket is open.
+        @raise NotDone: ``NETSVC_TOKEN`` is none, and would have to be shown.
         """
         super().__init__()  # type: ignore[no-untyped-call]
-        self._arguments = reactor, address, factory
+        self._arguments = reactor, address, factory, token_for(address)
         # Who connects limits how long the opening takes, and who closes how long that does.
         self.openHandshakeTimeout = self.closeHandshakeTimeout = self.serverConnectionDropTimeout = 0
 

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import re
 
-_UNSHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-_UNSHOWN_IN_TEXT = re.compile(_UNSHOWN.pattern.replace(r"\x00-\x1f", r"\x00-\x08\x0a-\x1f"))
+#: Characters that are not shown: the head of this file says which.
+UNSHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_UNSHOWN_IN_TEXT = re.compile(UNSHOWN.pattern.replace(r"\x00-\x1f", r"\x00-\x08\x0a-\x1f"))
 
 
 class InvalidNameError(ValueError):
@@ -48,7 +49,7 @@ def check_name(name: str, longest: int) -> str:
     """
     if not name:
         raise InvalidNameError("the name is empty")
-    if _UNSHOWN.search(name):
+    if UNSHOWN.search(name):
         raise InvalidNameError("the name has a control character in it")
     if len(name.encode("utf-8")) > longest:
         raise InvalidNameError(f"the name is longer than {longest} bytes")

@@ -173,10 +173,12 @@ class Netsvc:
         Begin a test.
 
         @param daemon: it runs.
-        @raise DaemonError: it does not answer.
+        @raise DaemonError: it does not answer, or has no web service.
         """
         self._daemon = daemon
-        first = next(place for place in daemon.places if place["service"] == "web")
+        first = next((place for place in daemon.places if place["service"] == "web"), None)
+        if first is None:
+            raise DaemonError("the daemon runs without its web service, by which tests see what happens")
         self._web: tuple[str, int] = first["address"], first["port"]
         self.url = f"http://{self._web[0]}:{self._web[1]}"
         self._begin = int(self._ask("/api/facts", {"after": "last", "limit": "1"})["last"])
@@ -274,7 +276,7 @@ class Netsvc:
         What has happened in this test so far.
 
         @return: oldest first; the arguments are those of `wait`.
-        @raise DaemonError: the daemon does not answer.
+        @raise DaemonError: the daemon does not answer, or cannot read its journal.
         """
         __tracebackhide__ = True
         query = _query(contains, service, kind, peer, name, connection, listener)
@@ -295,11 +297,14 @@ class Netsvc:
 
     def _facts(self, query: Mapping[str, str], seq: int) -> Iterator[Fact]:
         __tracebackhide__ = True
-        while True:
-            answer = self._ask("/api/facts", {**query, "after": str(seq), "limit": str(_MOST)})
+        # What comes while this is read has no end.
+        end = self._ask("/api/facts", {**query, "after": "last", "limit": "1"})["last"]
+        page = {**query, "before": str(end + 1), "limit": str(_MOST)}
+        while seq < end:
+            answer = self._ask("/api/facts", {**page, "after": str(seq)})
             yield from map(Fact.of, answer["facts"])
-            if not answer["facts"]:
-                return
+            if answer["last"] <= seq:
+                raise DaemonError(f"the daemon could not read on behind seq {seq}; its log says why")
             seq = answer["last"]
 
     def _not_seen(self, found: list[Fact], count: int, timeout: float, query: Mapping[str, str]) -> str:

@@ -129,6 +129,22 @@ async def test_who_never_ends_an_answer_is_given_up(
         silent.over.set()
 
 
+@pytest.mark.parametrize("begin", BEGINNINGS)
+@pytest_twisted.ensureDeferred  # type: ignore[untyped-decorator]
+async def test_who_has_little_time_waits_little_longer(
+    started_reactor: Any, monkeypatch: pytest.MonkeyPatch, begin: bytes
+) -> None:
+    monkeypatch.setattr(api_module, "PATIENCE", 10 * PATIENCE)
+    monkeypatch.setattr(api_module, "LATE", 0.05)
+    silent = Silent(begin, lambda: None)
+    with serving(silent) as place:
+        api = API(started_reactor, parse_at(f"http://{place}"), TLSOptions(), None, 0.05)
+        with pytest.raises(UnreachableError, match="no answer in time"):
+            await api.wait([], 0, 1, 0.05)
+        await api.close()
+        silent.over.set()
+
+
 @pytest_twisted.ensureDeferred  # type: ignore[untyped-decorator]
 async def test_an_answer_without_bounds_is_given_up(
     started_reactor: Any, monkeypatch: pytest.MonkeyPatch

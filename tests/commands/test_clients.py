@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,17 @@ from netsvc.commands.address import parse_address
 from netsvc.commands.clients import NoListError, changes, read_change, read_list, row_of
 from netsvc.commands.dialing import TLSOptions
 from tests.certificates import Certificates
-from tests.commands.programs import RESET, answering, in_terminal, interrupt, netsvc, serving, started, usage
+from tests.commands.programs import (
+    NETSVC,
+    RESET,
+    answering,
+    in_terminal,
+    interrupt,
+    netsvc,
+    serving,
+    started,
+    usage,
+)
 from tests.live.conftest import certificates as certificates
 from tests.live.daemon import PATIENCE, Daemon, running
 from tests.live.streams import unix_stream
@@ -276,6 +288,29 @@ def test_no_server_is_one_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize("arguments", [["udp://127.0.0.1:1"], ["-n", ""], ["-n", "a\nb"], ["nonsense"]])
 def test_wrong_usage_is_status_2(arguments: list[str]) -> None:
     assert usage("clients", *arguments) == 2
+
+
+@pytest.mark.live
+def test_a_change_that_cannot_be_written_is_a_failure() -> None:
+    listed = json.dumps({"ann": ANN}).encode() + b"\n"
+
+    def answer(connection: socket.socket) -> None:
+        connection.recv(1000)
+        connection.sendall(listed + json.dumps({"joined": BOB}).encode() + b"\n")
+        # Until the command hangs up.
+        connection.recv(1000)
+
+    with serving(answer) as at, tempfile.TemporaryFile() as output:
+        done = subprocess.run(
+            # For the list there is room.
+            ["prlimit", f"--fsize={len(listed)}", NETSVC, "clients", at, "-n", "me", "--watch", "--json"],
+            stdout=output,
+            stderr=subprocess.PIPE,
+            timeout=PATIENCE,
+        )
+        assert (done.returncode, done.stderr) == (1, b"netsvc: standard output: file too large\n")
+        output.seek(0)
+        assert output.read() == listed
 
 
 @pytest.mark.live

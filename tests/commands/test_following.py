@@ -199,6 +199,13 @@ def test_it_waits_until_there_are_enough(rig: Rig) -> None:
     assert (rig.result, rig.waiting.found, rig.waiting.begin) == ([True], [{"seq": 6}, {"seq": 7}], 5)
 
 
+def test_what_was_lost_before_a_wait_is_told(rig: Rig, capsys: pytest.CaptureFixture[str]) -> None:
+    rig.run(rig.waiting.wait(5, 1, 10))
+    rig.daemon.answer(found(70, gap=True))
+    assert rig.result == [True]
+    assert capsys.readouterr().err == f"netsvc: {GAP}\n"
+
+
 def test_from_now_on_is_from_its_beginning(rig: Rig) -> None:
     rig.run(rig.waiting.wait("last", 1, 10))
     assert rig.daemon.asked() == ("last",)
@@ -218,8 +225,6 @@ def test_a_long_time_takes_several_questions(rig: Rig) -> None:
     rig.daemon.answer(found(1, last=2))
     assert rig.daemon.asked()[2:] == (2, 2, 5)
     rig.clock.advance(5)
-    rig.daemon.answer(found(last=9))
-    assert rig.daemon.asked()[2:] == (9, 2, 0)
     rig.daemon.answer(found(10, last=10))
     assert rig.result == [False]
     assert len(rig.waiting.found) == 2
@@ -240,3 +245,11 @@ def test_a_daemon_that_never_comes_is_given_up(rig: Rig) -> None:
         rig.clock.advance(seconds)
     rig.daemon.answer(DOWN)
     assert (rig.result, rig.waiting.begin) == ([False], None)
+
+
+def test_a_daemon_that_was_silent_until_the_time_was_over_is_asked_nothing_more(rig: Rig) -> None:
+    rig.run(rig.waiting.wait(5, 1, 10))
+    rig.clock.advance(15)
+    rig.daemon.answer(DOWN)
+    rig.run(rig.waiting.instead())
+    assert (rig.daemon.questions, rig.result) == ([], [False, None])

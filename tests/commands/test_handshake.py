@@ -23,6 +23,11 @@ def test_the_request_asks_for_the_path_and_its_query() -> None:
     assert Opening(Address("ws", "h", 80)).request().startswith(b"GET / HTTP/1.1\r\nHost: h\r\n")
 
 
+def test_the_request_shows_a_token_where_there_is_one() -> None:
+    assert b"\r\nAuthorization: Bearer abc\r\n" in Opening(ADDRESS, "abc").request()
+    assert b"Authorization" not in Opening(ADDRESS).request()
+
+
 @pytest.mark.parametrize("cut", range(len(OPENED)))
 def test_an_opening_is_found_however_it_is_cut(cut: int) -> None:
     opening = Opening(ADDRESS)

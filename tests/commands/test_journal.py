@@ -407,6 +407,31 @@ def test_what_an_older_netsvc_has_written_is_said(tmp_path: Path) -> None:
     assert (status, errors[: errors.index(" schema")]) == (1, f"netsvc: {file}: its")
 
 
+def test_one_that_is_written_to_meanwhile_is_not_read_on(tmp_path: Path) -> None:
+    many = [fact(number, b"x" * 100) for number in range(1, 3001)]
+    file = journal(tmp_path / "netsvc.db", many)
+    rows = read(file, Asked(Filter(), 0, None, None))
+    next(rows)
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("DELETE FROM fact WHERE seq > 500")
+    with pytest.raises(JournalError, match="a daemon has begun to write to it; ask again"):
+        list(rows)
+    assert len(seqs(file)) == 500
+
+
+def test_nor_is_it_called_damaged(file: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "netsvc.db"
+    copy.write_bytes(file.read_bytes())
+
+    def look() -> None:
+        with told(copy), looking(copy):
+            os.truncate(copy, 4096)
+            raise sqlite3.DatabaseError("database disk image is malformed")
+
+    with pytest.raises(NotDone, match="a daemon has begun to write to it"):
+        look()
+
+
 def test_looking_leaves_no_trace(file: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in file.parent.iterdir()}
     netsvc("journal", "show", str(file))

@@ -108,13 +108,14 @@ def test_nothing_is_printed_beyond_the_count() -> None:
     assert clock.getDelayedCalls() == []
 
 
-def test_output_that_fails_ends_it() -> None:
+@pytest.mark.parametrize("count", [None, 1])
+def test_output_that_fails_ends_it(count: int | None) -> None:
     class Full(io.BytesIO):
         def write(self, data: object) -> int:
             raise OSError(28, "No space left on device")
 
     clock = Clock()
-    made = Reception(clock, Style(), None, 3, Full(), lambda line: None)
+    made = Reception(clock, Style(), count, 3, Full(), lambda line: None)
     failures: list[object] = []
     made.done.addErrback(failures.append)
     assert not made.message(URL, PEER, b"x")
@@ -381,9 +382,20 @@ def test_raw_bytes_do_not_go_to_a_terminal() -> None:
 
 
 @pytest.mark.live
-def test_closed_output_ends_it_without_a_word() -> None:
+def test_a_last_message_that_cannot_be_written_is_a_failure_and_one_line() -> None:
     with (
-        started("listen", "udp://127.0.0.1:0") as running,
+        started("listen", "udp://127.0.0.1:0", "--count", "1", "--file", "/dev/full") as running,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock,
+    ):
+        sock.sendto(b"x", ("127.0.0.1", port(where(running))))
+        assert running.end() == (1, b"", "netsvc: cannot write what arrived: No space left on device\n")
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("more", [[], ["--count", "1"]])
+def test_closed_output_ends_it_without_a_word(more: list[str]) -> None:
+    with (
+        started("listen", "udp://127.0.0.1:0", *more) as running,
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock,
     ):
         sock.connect(("127.0.0.1", port(where(running))))

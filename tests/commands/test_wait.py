@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from tests.commands.programs import interrupt, netsvc, started, usage
 from tests.commands.webrig import asking, datagram, directory, facts_after, mark, say
-from tests.live.daemon import Daemon, eventually, running
+from tests.live.daemon import PATIENCE, Daemon, eventually, running
 from tests.ports import free_port
 
 
@@ -123,6 +124,25 @@ def test_a_daemon_that_never_answers_is_a_failure() -> None:
     assert (status, output) == (1, b"")
     assert errors.splitlines() == [
         f"netsvc: {url}: connection refused; asking again until it answers",
+        "netsvc: 0 of 1 within 0.1 seconds",
+    ]
+
+
+def test_a_daemon_that_is_connected_to_and_never_answers_does_not_keep_who_has_little_time() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        # Far less than the patience that there is without a time.
+        with (
+            started("wait", "--at", url, "--timeout", "0.1") as waiting,
+            started("tail", "--at", url, "--timeout", "0.1") as tailing,
+        ):
+            assert tailing.process.wait(PATIENCE / 2) == 1
+            assert waiting.process.wait(PATIENCE / 2) == 1
+            assert tailing.end() == (1, b"", f"netsvc: {url}: no answer in time\n")
+            status, output, errors = waiting.end()
+    assert (status, output) == (1, b"")
+    assert errors.splitlines() == [
+        f"netsvc: {url}: no answer in time; asking again until it answers",
         "netsvc: 0 of 1 within 0.1 seconds",
     ]
 

@@ -65,6 +65,13 @@ def test_bytes_of_any_kind_come_back(web: str, data: str) -> None:
     assert netsvc("send", f"{web}/ws/echo", "--hex", data, "--wait") == (0, f"{data}\n".encode(), "")
 
 
+def test_an_empty_message_is_one_too(web: str) -> None:
+    # The answer to it has no bytes, but it is one.
+    assert netsvc("send", f"{web}/ws/echo", "", "--wait", "20") == (0, b"", "")
+    status, output, errors = netsvc("send", f"{web}/ws/timestamp", "", "--wait")
+    assert (status, output[-2:], errors) == (0, b"] ", "")
+
+
 def test_a_file_larger_than_a_message_may_be_comes_back(web: str, tmp_path: Path) -> None:
     data = bytes(range(256)) * 20_000
     (tmp_path / "file").write_bytes(data)
@@ -169,6 +176,15 @@ def test_nobody_there_is_one_line() -> None:
         sock.bind(("127.0.0.1", 0))
         url = f"ws://127.0.0.1:{sock.getsockname()[1]}/ws/echo"
         assert netsvc("send", url, "x") == (1, b"", f"netsvc: {url}: connection refused\n")
+
+
+def test_a_token_that_is_none_is_one_line(web: str) -> None:
+    environment = {"NETSVC_TOKEN": "my token!", "NETSVC_URL": web.replace("ws", "http", 1)}
+    expected = (1, b"", "netsvc: NETSVC_TOKEN: expected letters, digits and -._~+/= only\n")
+    assert netsvc("send", f"{web}/ws/echo", "x", "--wait", environment=environment) == expected
+    # Nobody else is shown it, so it may be anything.
+    environment["NETSVC_URL"] = "http://elsewhere:1"
+    assert netsvc("send", f"{web}/ws/echo", "x", "--wait", environment=environment) == (0, b"x", "")
 
 
 def test_a_daemon_beyond_loopback_gets_its_token_and_nobody_else_does(tmp_path: Path) -> None:
