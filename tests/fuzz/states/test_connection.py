@@ -254,7 +254,8 @@ class _Serving(RuleBasedStateMachine):
         return here[which % len(here)]
 
     def _turn(self) -> None:
-        for _ in range(12):
+        # A turn reads one piece of each, or a part of a large one.
+        for _ in range(12 + 4 * sum(len(one.wire.arriving) for one in self.clients)):
             self.reactor.turn()
 
     @invariant()
