@@ -68,6 +68,7 @@ class IFactStore(Interface):
 
     last = Attribute("int: the seq of the newest fact, 0 where there is none")
     gone = Attribute("int: nothing with a seq up to this one is there any more; 0 where nothing ever left")
+    began = Attribute("int: all facts of this process have a greater seq; 0 where that is not known")
     taken = Attribute("int: how many facts it was ever given")
     left = Attribute("int: how many of them have left; those that are there are the last of those taken")
 

@@ -82,6 +82,7 @@ class Setting:
     @ivar choices: the texts allowed, for a setting of type str; empty allows every text.
     @ivar minimum: the smallest number allowed.
     @ivar maximum: the largest number allowed.
+    @ivar least: the smallest number allowed beside 0, where 0 has a meaning of its own; None: any.
     """
 
     name: str
@@ -92,6 +93,7 @@ class Setting:
     choices: tuple[str, ...] = ()
     minimum: float | None = None
     maximum: float | None = None
+    least: float | None = None
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier():
@@ -112,7 +114,7 @@ class Setting:
         if self.minimum is not None and self.maximum is not None:
             text += f" from {self.minimum:.12g} to {self.maximum:.12g}"
         elif self.minimum is not None:
-            text += f" from {self.minimum:.12g}"
+            text += f" from {self.minimum:.12g}" if self.least is None else f" from {self.least:.12g}, or 0"
         elif self.maximum is not None:
             text += f" up to {self.maximum:.12g}"
         return text
@@ -173,7 +175,7 @@ class Setting:
             raise ValueError(f"expected {self.expected} ({error})") from None
 
     def _in_range(self, value: float) -> bool:
-        above = self.minimum is None or value >= self.minimum
+        above = (self.minimum is None or value >= self.minimum) and not 0 < value < (self.least or 0)
         below = self.maximum is None or value <= self.maximum
         # A whole number is finite, also where it is too large to be a float.
         return above and below and (isinstance(value, int) or math.isfinite(value))
@@ -187,6 +189,7 @@ def setting(
     choices: tuple[str, ...] = (),
     minimum: float | None = None,
     maximum: float | None = None,
+    least: float | None = None,
 ) -> Any:
     """
     Make a dataclass field that is also the definition of a setting; the arguments are `Setting`'s.
@@ -199,6 +202,7 @@ def setting(
         "choices": choices,
         "minimum": minimum,
         "maximum": maximum,
+        "least": least,
     }
     if isinstance(default, list):
         return field(default_factory=lambda: list(default), metadata=definition)
@@ -293,7 +297,8 @@ class Limits:
         10.0,
         unit="seconds",
         minimum=0.05,
-        reason="for the PROXY header and the TLS handshake together; real ones take well under a second",
+        reason="for the PROXY header and the TLS handshake together, then for the head of an HTTP request or "
+        "the opening of a WebSocket; real ones take well under a second",
     )
     first_line_timeout: float = setting(
         60.0,
@@ -438,6 +443,7 @@ class Journal:
         1024 * 1024 * 1024,
         unit="bytes",
         minimum=0,
+        least=2_000_000,
         reason="that they may take on disk, beyond which the oldest leave; 0 is no limit; a gateway's flash "
         "memory has so much, and it holds millions of messages",
     )

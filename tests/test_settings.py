@@ -85,6 +85,8 @@ def _taken_or_refused(one: Setting, take: Callable[[], Any]) -> None:
     [
         (Setting("it", int, 1, unit="bytes", minimum=1, maximum=9), 0, "a whole number of bytes from 1 to 9"),
         (Setting("it", int, 1, minimum=1), True, "a whole number from 1"),
+        (Setting("it", int, 0, minimum=0, least=5), 4, "a whole number from 5, or 0"),
+        (Setting("it", int, 0, minimum=0, least=5), -1, "a whole number from 5, or 0"),
         (Setting("it", int, 1, maximum=9), 10, "a whole number up to 9"),
         (Setting("it", int, 1), 1.0, "a whole number"),
         (Setting("it", float, 1.0, unit="seconds", minimum=0), -0.5, "a number of seconds from 0"),

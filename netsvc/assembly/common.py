@@ -57,7 +57,9 @@ class Common:
         self.facts.begin_after(began)
         self.facts.keep(self.timeline)
         origin = configuration.origins.get("journal.file", "")
-        self.journal = recording_of(configuration.journal, self.facts, reactor, origin)
+        self.journal = recording_of(
+            configuration.journal, self.facts, reactor, origin, self.timeline.begin_after
+        )
         self.clients = ClientList(reactor)
         self.machine = this_machine()
         self.prefixes = endpoint_prefixes()

@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import sqlite3
+import subprocess
 from contextlib import closing
 from pathlib import Path
 from random import Random
@@ -16,7 +17,7 @@ import pytest
 
 from tests.live.acknowledged import ACKNOWLEDGEMENT, Load, open_journal
 from tests.live.crashes import RECEIVERS
-from tests.live.daemon import Daemon, eventually, refused, running
+from tests.live.daemon import TWISTD, Daemon, eventually, refused, running
 from tests.live.small_disk import small_disk
 
 pytestmark = pytest.mark.live
@@ -25,6 +26,13 @@ pytestmark = pytest.mark.live
 needs_root = pytest.mark.skipif(
     os.geteuid() != 0 or shutil.which("unshare") is None, reason="needs root and unshare(1) to mount"
 )
+
+
+def may_trace() -> bool:
+    """Whether system calls of a process can be made to fail."""
+    strace = shutil.which("strace")
+    return strace is not None and subprocess.run([strace, "-o/dev/null", "true"], check=False).returncode == 0
+
 
 #: Lengths of messages of which many fit on a small disk.
 SHORT = (40, 400)
@@ -212,11 +220,39 @@ def test_a_damaged_one_is_moved_aside_and_a_new_one_begun(tmp_path: Path, pages:
     assert contents(journal)[-1] == b"in the new one"
 
 
-@pytest.mark.parametrize("gone", ["moved", "deleted", "log deleted"])
-def test_one_that_loses_its_name_under_the_daemon_begins_anew(tmp_path: Path, gone: str) -> None:
+@pytest.mark.skipif(not may_trace(), reason="needs strace(1), and that it may trace")
+def test_a_read_that_fails_once_is_no_damage(tmp_path: Path) -> None:
     journal = tmp_path / "journal.db"
     with running(tmp_path, f"--journal={journal}", *RECEIVERS) as daemon:
+        for number in range(100):
+            assert acknowledged(daemon, b"%d" % number * 500)
+    # Once in each thread: in the one that looks through it, in the middle of that.
+    fault = ("--trace=pread64", f"--trace-path={journal}", "--inject=pread64:error=EIO:when=8")
+    program = ("strace", "-D", "-f", "-o/dev/null", *fault, TWISTD, "-n", "--pidfile=", "netsvc")
+    with running(tmp_path, f"--journal={journal}", *RECEIVERS, program=program) as daemon:
+        daemon.wait_for_line("nothing is recorded any more")
+        daemon.wait_for_line("recording again")
+        assert acknowledged(daemon, b"after")
+    assert list(tmp_path.glob("journal.db.damaged-*")) == []
+    assert contents(journal) == [*(b"%d" % number * 500 for number in range(100)), b"after"]
+
+
+def ask_for_all(daemon: Daemon) -> None:
+    """Have the daemon read its journal, which it goes on to have open."""
+    connection = http.client.HTTPConnection("127.0.0.1", daemon.port("web"), timeout=30)
+    with closing(connection):
+        connection.request("GET", "/api/facts?service=receiver")
+        assert connection.getresponse().status == 200
+
+
+@pytest.mark.parametrize("asked", [False, True], ids=["", "read before"])
+@pytest.mark.parametrize("gone", ["moved", "deleted", "log deleted"])
+def test_one_that_loses_its_name_under_the_daemon_begins_anew(tmp_path: Path, gone: str, asked: bool) -> None:
+    journal = tmp_path / "journal.db"
+    with running(tmp_path, f"--journal={journal}", "--web=127.0.0.1:0", *RECEIVERS) as daemon:
         assert acknowledged(daemon, b"before")
+        if asked:
+            ask_for_all(daemon)
         if gone == "moved":
             journal.rename(tmp_path / "old.db")
         else:
@@ -229,6 +265,31 @@ def test_one_that_loses_its_name_under_the_daemon_begins_anew(tmp_path: Path, go
     assert contents(journal)[-1] == b"after"
     if gone == "log deleted":
         assert contents(journal) == [b"before", b"after"]
+    if gone == "moved":
+        assert contents(tmp_path / "old.db") == [b"before"]
+
+
+@pytest.mark.parametrize("asked", [False, True], ids=["", "read before"])
+def test_a_backup_that_takes_its_name_under_the_daemon_is_gone_on_with(tmp_path: Path, asked: bool) -> None:
+    journal, backup = tmp_path / "journal.db", tmp_path / "backup.db"
+    with running(tmp_path, f"--journal={journal}", "--web=127.0.0.1:0", *RECEIVERS) as daemon:
+        assert acknowledged(daemon, b"in the backup")
+        with open_journal(journal) as connection, closing(sqlite3.connect(backup)) as copy:
+            connection.backup(copy)
+        assert acknowledged(daemon, b"in the log")
+        if asked:
+            ask_for_all(daemon)
+        log = Path(f"{journal}-wal").read_bytes()
+        backup.rename(journal)
+        with daemon.datagrams("receiver") as sock:
+            sock.send(b"after")
+            assert sock.recv(100) == ACKNOWLEDGEMENT
+        assert said(daemon, "was replaced by another file: the log before it was moved to") == 1
+        daemon.signal(signal.SIGKILL)
+        daemon.wait()
+    assert contents(journal) == [b"in the backup", b"after"]
+    (aside,) = tmp_path.glob("journal.db.replaced-*-wal")
+    assert aside.read_bytes() == log
 
 
 # -- the order of things ----------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ pytestmark = [
 
 #: Messages, enough for the log to be copied into the database a few times where the journal is to be small.
 MESSAGES = 120
-OPTIONS = ("--udp=udp://127.0.0.1:0?ack=recorded", "--set=journal.size=1000000", "--set=receiver.log_rate=0")
+OPTIONS = ("--udp=udp://127.0.0.1:0?ack=recorded", "--set=journal.size=2000000", "--set=receiver.log_rate=0")
 
 
 @contextmanager

@@ -74,6 +74,7 @@ def command(file: Path, as_json: bool) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     with told(file), looking(file) as connection:
         known = examined(connection)
+        connection.still()
     known = {
         "file": str(file),
         "whole": not known["problems"],

@@ -7,7 +7,6 @@ A journal has addresses and no names: which client had which name is known to a 
 from __future__ import annotations
 
 import functools
-import sqlite3
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from netsvc.commands.answer import Fact as Document
 from netsvc.commands.api import Query
 from netsvc.commands.asked import SeqType, fact_options
 from netsvc.commands.dialing import Command
+from netsvc.commands.journal.file import Look
 from netsvc.facts import Fact, Row
 from netsvc.journal.disk.reader import Reader
 from netsvc.journal.disk.schema import SCHEMA, JournalError
@@ -93,12 +93,12 @@ def asked_options(command: Command) -> Command:
     return with_all
 
 
-def parts(connection: sqlite3.Connection, asked: Asked) -> Iterator[list[Row]]:
+def parts(connection: Look, asked: Asked) -> Iterator[list[Row]]:
     """
     The facts that are there now, oldest first, a part at a time; parts may be empty.
 
     @param connection: to a journal.
-    @raise JournalError: an older netsvc has written it, or it is damaged.
+    @raise JournalError: an older netsvc has written it, or it is damaged, or it is written to; see `Look`.
     """
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version < SCHEMA.version:
@@ -109,9 +109,16 @@ def parts(connection: sqlite3.Connection, asked: Asked) -> Iterator[list[Row]]:
     reader = Reader(connection)
     # What a daemon writes meanwhile could go on for ever.
     until = reader.last()
-    if asked.last is None:
-        return _oldest(reader, asked, until)
-    return _newest(reader, asked, until, asked.last)
+    found = _oldest(reader, asked, until) if asked.last is None else _newest(reader, asked, until, asked.last)
+    return _unchanged(connection, found)
+
+
+def _unchanged(connection: Look, found: Iterator[list[Row]]) -> Iterator[list[Row]]:
+    for rows in found:
+        connection.still()
+        yield rows
+    # Whoever finds nothing more may have looked where something else is now.
+    connection.still()
 
 
 def document(row: Row) -> Document:

@@ -49,13 +49,32 @@ def told(file: Path) -> Iterator[None]:
         raise NotDone(f"{file}: {_what(file.name, error)}") from None
 
 
+class Look(sqlite3.Connection):
+    """
+    A connection to a journal that is only read.
+
+    @ivar alone: the file as it was opened, where all is in it and nobody is asked about locks; else None.
+    """
+
+    alone: tuple[Path, object] | None = None
+
+    def still(self) -> None:
+        """
+        To be called when something was read.
+
+        @raise JournalError: somebody has written to a file that nobody had open, so it may be of two moments.
+        """
+        if self.alone is not None and _state_of(self.alone[0]) != self.alone[1]:
+            raise JournalError("a daemon has begun to write to it; ask again")
+
+
 @contextmanager
-def looking(file: Path) -> Iterator[sqlite3.Connection]:
+def looking(file: Path) -> Iterator[Look]:
     """
     A journal to look at, for the time of a with statement; it may change from one query to the next.
 
     @param file: where it is.
-    @raise JournalError: it is none, or cannot be read.
+    @raise JournalError: it is none, or cannot be read; or see `Look.still`.
     @raise sqlite3.Error: it is damaged.
     """
     path = Path(realpath(file))
@@ -72,7 +91,12 @@ def looking(file: Path) -> Iterator[sqlite3.Connection]:
         SCHEMA.check(connection, file)
         if not connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'fact'").fetchone()[0]:
             raise JournalError(f"{file}: no journal: there are no facts in it")
-        yield connection
+        try:
+            yield connection
+        except (JournalError, sqlite3.Error):
+            # Not damaged, then.
+            connection.still()
+            raise
 
 
 def belongs_to(file: Path, other: str) -> bool:
@@ -92,22 +116,34 @@ def is_written_to(file: Path) -> bool | None:
     return False
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def _connect(path: Path) -> Look:
     # Without a log all is in the one file. SQLite would make the others, for whoever looks, and a daemon that
     # is somebody else could not use them then.
-    has_log = os.path.lexists(f"{path}-wal")
+    state, has_log = _state_of(path), os.path.lexists(f"{path}-wal")
     connection = sqlite3.connect(
         f"{path.as_uri()}?mode=ro{'' if has_log else '&immutable=1'}",
         uri=True,
         isolation_level=None,
         timeout=_BUSY_SECONDS,
+        factory=Look,
     )
+    if not has_log:
+        connection.alone = (path, state)
     try:
         connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _state_of(path: Path) -> object:
+    """What is another one when a file was written to, or is another file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _what(name: str, error: sqlite3.Error) -> str:

@@ -74,7 +74,7 @@ class History:
         @param path: the file.
         @param reactor: an `IReactorFromThreads`.
         @param state: what is written to it; it has `written`, `removed`, `stalled`, `hurry` and
-            `missing`.
+            `missing`, and `replaced`, whether another file has its name.
         """
         self._path = path
         self._reactor = reactor
@@ -85,7 +85,7 @@ class History:
         self._thread: Thread | None = None
         # The thread's: what it reads, how much at a time, and since when it may go on.
         self._reader: Reader | None = None
-        self._file: tuple[int, int] | None = None
+        self._files: tuple[object, ...] = ()
         self._scan = SCAN
         self._rest_until = 0.0
 
@@ -134,7 +134,11 @@ class History:
         if self._stopped.is_set():
             question.tell(Failure(JournalError(f"{self._path}: closed")))
         else:
-            self._do(partial(self._answer, question))
+            try:
+                self._do(partial(self._answer, question))
+            except RuntimeError as error:
+                # The system has no thread for it; it may, for the next one who asks.
+                question.tell(Failure(JournalError(f"{self._path}: {one_line(error)}")))
         return question.answer
 
     def forget(self) -> None:
@@ -158,8 +162,9 @@ class History:
         """Have the thread do something, when it is its turn."""
         if self._thread is None:
             # It holds nothing that has to be kept, so the process may end without it.
-            self._thread = Thread(target=self._run, name="netsvc history", daemon=True)
-            self._thread.start()
+            thread = Thread(target=self._run, name="netsvc history", daemon=True)
+            thread.start()
+            self._thread = thread
         self._work.put(work)
 
     # -- in the thread -------------------------------------------------------------------------------------
@@ -200,11 +205,13 @@ class History:
                 return part
 
     def _opened(self) -> Reader:
-        """The file that has the name now: a damaged one is moved aside."""
-        file = _file_at(self._path)
-        if self._reader is None or file != self._file:
+        """The file that has the name now, with the log that has it: a damaged one is moved aside."""
+        if self._state.replaced:
+            raise JournalError(f"{self._path}: another file has its name, and is not opened yet")
+        files = (_file_at(f"{self._path}"), _file_at(f"{self._path}-wal"))
+        if self._reader is None or files != self._files:
             self._close()
-            self._reader, self._file = Reader.open(self._path, PATIENCE), file
+            self._reader, self._files = Reader.open(self._path, PATIENCE), files
         return self._reader
 
     def _close(self) -> None:
@@ -218,7 +225,7 @@ class History:
                 )
 
 
-def _file_at(path: Path) -> tuple[int, int] | None:
+def _file_at(path: str) -> tuple[int, int] | None:
     try:
         found = os.stat(path)
     except OSError:

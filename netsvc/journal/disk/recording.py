@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from os.path import realpath
 from pathlib import Path
 from time import time_ns
@@ -44,15 +44,22 @@ _TURN_PROMISES = 128
 _LOSSES = 64
 
 
-def recording_of(settings: Journal, facts: Facts, reactor: Any, origin: str) -> Recording | None:
+def recording_of(
+    settings: Journal,
+    facts: Facts,
+    reactor: Any,
+    origin: str,
+    earlier: Callable[[int], None] = lambda newest: None,
+) -> Recording | None:
     """
     The journal that the settings ask for, not open yet; None where they ask for none.
 
     @param facts: what it will record.
     @param reactor: an `IReactorTime` and `IReactorFromThreads`.
     @param origin: what a user would change.
+    @param earlier: told, as it is opened, the seq up to which there are facts in it.
     """
-    return Recording(settings, facts, reactor, origin) if settings.file else None
+    return Recording(settings, facts, reactor, origin, earlier) if settings.file else None
 
 
 @implementer(IFactArchive, IJournal)
@@ -67,12 +74,20 @@ class Recording:
     @ivar broken: see `IJournal`.
     """
 
-    def __init__(self, settings: Journal, facts: Facts, reactor: Any, origin: str = "--journal") -> None:
+    def __init__(
+        self,
+        settings: Journal,
+        facts: Facts,
+        reactor: Any,
+        origin: str = "--journal",
+        earlier: Callable[[int], None] = lambda newest: None,
+    ) -> None:
         """
         @param settings: the file, and what it may cost.
         @param facts: where they come from.
         @param reactor: an `IReactorTime` and `IReactorFromThreads`.
         @param origin: what a user would change.
+        @param earlier: told, as it is opened, the seq up to which there are facts in it.
         """
         # Now, because a daemon may change its directory later; and whole, because that is what is locked.
         self.path = Path(realpath(settings.file))
@@ -82,9 +97,13 @@ class Recording:
         self._database = Database(self.path, self._say, settings.size)
         self._settings = settings
         self._facts = facts
+        self._earlier = earlier
         self._reactor = reactor
         self._promises: list[Deferred[bool]] = []
         self._kept: deque[tuple[Deferred[bool], bool]] = deque()
+        # How many the writer was given and has settled; those that it was not, behind how many of these.
+        self._made = self._settled = 0
+        self._refused: deque[tuple[int, Deferred[bool]]] = deque()
         self._flush: IDelayedCall | None = None
         self._telling: IDelayedCall | None = None
         self._writer: Writer | None = None
@@ -146,6 +165,7 @@ class Recording:
             return None
         # Whatever the clock says, for it may have been set back.
         self._facts.begin_after(self._database.newest)
+        self._earlier(self._database.newest)
         return connection
 
     def close(self) -> Deferred[None]:
@@ -183,12 +203,11 @@ class Recording:
         if writer is None or writer.queued + size > self._settings.queue:
             self._lose(len(notes) // NOTE)
             self._remember_loss(first, len(notes) // NOTE)
-            self._settle(promises, False)
-        elif writer.broken:
-            writer.put(Batch(first, notes, size, ()))
-            self._settle(promises, False)
+            self._refuse(promises)
+        elif writer.put(Batch(first, notes, size, promises)):
+            self._made += len(promises)
         else:
-            writer.put(Batch(first, notes, size, promises))
+            self._refuse(promises)
         self._taken = first + len(notes) // NOTE - 1
 
     # -- what others read; see `netsvc.interfaces.IFactHistory` ----------------------------------------
@@ -210,6 +229,11 @@ class Recording:
     def removed(self) -> int:
         """See `IFactHistory`."""
         return max(self._removed, self._retention.removed)
+
+    @property
+    def replaced(self) -> bool:
+        """Whether another file has the name of the one that is open; for any thread."""
+        return self._database.is_replaced()
 
     def hurry(self) -> None:
         """See `IFactHistory`."""
@@ -277,10 +301,31 @@ class Recording:
 
     # -- and back in the reactor's ---------------------------------------------------------------------
 
+    def _refuse(self, promises: Sequence[Deferred[bool]]) -> None:
+        """Have it told, when its turn comes, that these are not recorded."""
+        self._refused.extend((self._made, promise) for promise in promises)
+        self._settle((), False)
+
     def _settle(self, promises: Sequence[Deferred[bool]], written: bool) -> None:
-        self._kept.extend((promise, written) for promise in promises)
+        if self._refused:
+            self._settle_in_turn(promises, written)
+        else:
+            self._kept.extend((promise, written) for promise in promises)
+            self._settled += len(promises)
         if self._telling is None:
             self._tell_some()
+
+    def _settle_in_turn(self, promises: Sequence[Deferred[bool]], written: bool) -> None:
+        """Settle these, and after each what was refused behind it: who is refused hears of nothing more."""
+        left = iter(promises)
+        while True:
+            while self._refused and self._refused[0][0] <= self._settled:
+                self._kept.append((self._refused.popleft()[1], False))
+            promise = next(left, None)
+            if promise is None:
+                return
+            self._kept.append((promise, written))
+            self._settled += 1
 
     def _tell_some(self) -> None:
         self._telling = None
@@ -298,6 +343,8 @@ class Recording:
 
     def _fail(self, reason: str) -> None:
         self.broken = reason
+        # What is wrong may be what those who have it open agree on; it ends when nobody has.
+        self.history.forget()
         _log.error("{path}: nothing is recorded any more: {reason}", path=str(self.path), reason=reason)
 
     def _recover(self) -> None:

@@ -105,14 +105,39 @@ class Schema:
 
 
 def _back_up(connection: sqlite3.Connection, path: Path, version: int) -> None:
-    """Copy a database as it is now; under its name it is whole, and on disk."""
-    backup = _backup_name(path, version)
-    unfinished = Path(f"{backup}.unfinished")
-    os.close(os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600))
-    with closing(sqlite3.connect(unfinished)) as copy:
-        connection.backup(copy)
-    unfinished.rename(backup)
+    """
+    Copy a database as it is now; under its name it is whole, and on disk.
+
+    @raise DiskError: there is no room for it.
+    """
+    # Without a date, so that the next attempt finds what is left of one that was killed.
+    unfinished = path.with_name(f"{path.name}.version-{version}.unfinished")
+    _delete(unfinished)
+    _find_room(connection, path)
+    try:
+        os.close(os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        with closing(sqlite3.connect(unfinished)) as copy:
+            connection.backup(copy)
+        unfinished.rename(_backup_name(path, version))
+    except BaseException:
+        _delete(unfinished)
+        raise
     sync_directory(path)
+
+
+def _find_room(connection: sqlite3.Connection, path: Path) -> None:
+    """Tell before the disk is filled for nothing, which others write to."""
+    size = _number(connection, "PRAGMA page_count") * _number(connection, "PRAGMA page_size")
+    disk = os.statvfs(path.parent)
+    # A file system that has no size of its own says 0.
+    if disk.f_blocks and disk.f_bavail * disk.f_frsize < size:
+        raise DiskError(f"{path}: the disk is too full to copy it before it is upgraded: {size:,} bytes")
+
+
+def _delete(database: Path) -> None:
+    # Not the database alone: SQLite would put a journal of that name into the next one.
+    for ending in ("", "-journal", "-wal", "-shm"):
+        Path(f"{database}{ending}").unlink(missing_ok=True)
 
 
 def _backup_name(path: Path, version: int) -> Path:

@@ -108,13 +108,16 @@ class Storage(Protocol):
         """Open it after an error."""
 
     def put_aside(self, error: sqlite3.Error) -> None:
-        """Make room for a new one."""
+        """Make room for a new one, if it is damaged."""
 
     def examine(self, connection: sqlite3.Connection) -> None:
         """Look whether it is whole."""
 
     def is_in_place(self) -> bool:
         """Whether it is still there under its name."""
+
+    def save(self, connection: sqlite3.Connection) -> None:
+        """Have in it, before it is closed, what nothing else has."""
 
 
 class Care(Protocol):
@@ -132,7 +135,7 @@ class Writer(threading.Thread):
     Writes batches in the order in which they come.
 
     @ivar queued: bytes that wait, those that are being written too.
-    @ivar broken: whether the last attempt to write failed; what is put now is not promised.
+    @ivar broken: whether the last attempt to write failed; see `put`.
     @ivar written: the seq of the last fact of those that were written.
     """
 
@@ -178,9 +181,16 @@ class Writer(threading.Thread):
         self._damage: sqlite3.Error | None = None
         self._next_try = 0.0
 
-    def put(self, batch: Batch) -> None:
-        """Write a batch, when it is its turn."""
+    def put(self, batch: Batch) -> bool:
+        """
+        Write a batch, when it is its turn.
+
+        @return: whether it is promised: not where writing does not work, for that would be kept too late.
+        """
         with self._changed:
+            promised = not self.broken
+            if not promised:
+                batch = batch._replace(promises=())
             self._batches.append(batch)
             self._waiting += batch.facts
             self._promised += bool(batch.promises)
@@ -188,6 +198,7 @@ class Writer(threading.Thread):
             # Not for each one: who waits for a group to grow is woken when it has.
             if len(self._batches) == 1 or self._has_enough():
                 self._changed.notify()
+        return promised
 
     def hurry(self) -> None:
         """Write what waits at once: somebody wants to read it."""
@@ -345,12 +356,13 @@ class Writer(threading.Thread):
         self._next_try = monotonic() + RETRY_SECONDS
         try:
             self._close()
-        except sqlite3.Error as another:
+        except (sqlite3.Error, JournalError) as another:
             error = another
         if isinstance(error, sqlite3.Error) and is_damage(error):
-            # A new one is begun at once; only if that fails too is there something to say.
             self._damage = error
-            self._next_try = 0.0
+            if not self.broken:
+                # A new one is begun at once.
+                self._next_try = 0.0
         with self._changed:
             before, self.broken = self.broken, True
             self._promised = 0
@@ -361,9 +373,12 @@ class Writer(threading.Thread):
             self._told.failing(one_line(error))
 
     def _close(self) -> None:
+        if self._connection is None:
+            return
+        # If that fails it stays open, with what only it has, and is tried again.
+        self._storage.save(self._connection)
         connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
+        connection.close()
 
     def _end(self) -> None:
         self._attempt(self._close)

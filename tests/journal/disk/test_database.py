@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
+import resource
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from netsvc.journal.disk.columns import INSERT, records_of
-from netsvc.journal.disk.database import Database
-from netsvc.journal.disk.schema import SCHEMA, JournalError, Schema
+from netsvc.journal.disk.database import DamagedError, Database
+from netsvc.journal.disk.schema import SCHEMA, DiskError, JournalError, Schema
 from tests.journal.disk.rig import batch, contents
 
 NOW = datetime(2026, 7, 1, 12, 30, 15, 250)
@@ -88,6 +92,17 @@ def test_another_programs_database_is_left_alone(path: Path) -> None:
     assert path.read_bytes() == before
 
 
+def test_nor_is_who_may_read_it_changed_where_only_its_tables_tell(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE bookmark (url TEXT)")
+    path.chmod(0o664)
+    database = Database(path, unexpected)
+    database.check()
+    with pytest.raises(JournalError, match="another program's database"):
+        database.open()
+    assert path.stat().st_mode & 0o777 == 0o664
+
+
 def test_a_newer_one_is_left_alone(path: Path) -> None:
     fill(path, b"one", schema=NEXT)
     before = path.read_bytes()
@@ -128,6 +143,125 @@ def test_what_is_left_of_one_that_is_gone_is_moved_aside(path: Path) -> None:
     aside = path.with_name("journal.db.damaged-2026-07-01T12-30-15.000250-wal")
     assert aside.read_bytes() == b"the log of a database"
     assert len(said) == 1
+
+
+def malformed() -> sqlite3.DatabaseError:
+    """What SQLite says of a damaged file, and as well where a read has failed."""
+    error = sqlite3.DatabaseError("database disk image is malformed")
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    return error
+
+
+class Answering(Database):
+    """Says of its file what it was told to."""
+
+    answer = ""
+
+    def examine(self, connection: sqlite3.Connection) -> None:
+        raise DamagedError(self.answer)
+
+
+@pytest.mark.parametrize("error", [malformed(), DamagedError("Page 3: unable to get the page")])
+def test_one_that_proves_whole_stays_where_it_is(path: Path, error: sqlite3.Error) -> None:
+    fill(path, b"one")
+    database = Database(path, unexpected)
+    database.open().close()
+    database.put_aside(error)
+    assert contents(path) == [b"one"]
+    assert list(path.parent.iterdir()) == [path]
+
+
+class Failing(Database):
+    """Cannot read its file so many times, whatever is in it."""
+
+    times = 0
+
+    def _connect(self) -> sqlite3.Connection:
+        self.times -= 1
+        if self.times >= 0:
+            raise malformed()
+        return super()._connect()
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_nor_is_one_moved_that_cannot_be_opened_for_a_moment(path: Path, times: int) -> None:
+    fill(path, b"one")
+    database = Failing(path, unexpected)
+    database.times = times
+    if times > 1:
+        with pytest.raises(DiskError):
+            database.open()
+    database.open().close()
+    assert database.newest == 1
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    "answer", ["Page 3: unable to get the page. error code=8458", "failed to get page 9"]
+)
+def test_one_that_cannot_be_read_stays_too(path: Path, answer: str) -> None:
+    fill(path, b"one")
+    database = Answering(path, unexpected)
+    database.answer = answer
+    with pytest.raises(DiskError, match=answer):
+        database.put_aside(malformed())
+    assert contents(path) == [b"one"]
+
+
+def test_nor_is_one_moved_of_which_it_is_not_clear(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unread(fd: int, length: int, place: int) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    fill(path, b"one")
+    database = Answering(path, unexpected)
+    database.answer = "Failed to read ptrmap key=3"
+    with monkeypatch.context() as patch:
+        patch.setattr("netsvc.journal.disk.database.os.pread", unread)
+        with pytest.raises(JournalError, match="Input/output error"):
+            database.put_aside(malformed())
+    assert contents(path) == [b"one"]
+
+
+@pytest.mark.parametrize(
+    "answer", ["btreeInitPage() returns error code=11", "Failed to read ptrmap key=3", "2nd reference"]
+)
+def test_one_that_proves_damaged_is_moved_aside(path: Path, answer: str) -> None:
+    fill(path, b"one")
+    said: list[str] = []
+    database = Answering(path, said.append)
+    database.answer = answer
+    database.put_aside(malformed())
+    assert len(said) == 1
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("read_before", [False, True])
+def test_one_that_takes_its_name_has_nothing_to_do_with_its_log(path: Path, read_before: bool) -> None:
+    backup = path.with_name("backup.db")
+    fill(backup, *(b"backup %d" % number for number in range(300)))
+    said: list[str] = []
+    database = Database(path, said.append, now=lambda: NOW)
+    connection = database.open()
+    connection.executemany(INSERT, records_of(1, batch(1, *[b"mine" * 500] * 100).notes))
+    # As the reader of a daemon does, for as long as it runs.
+    reader = sqlite3.connect(path)
+    if read_before:
+        reader.execute("SELECT count(*) FROM fact").fetchone()
+    log = Path(f"{path}-wal").read_bytes()
+    backup.rename(path)
+    assert database.is_replaced()
+    database.save(connection)
+    connection.close()
+    with closing(database.open_again()) as connection:
+        connection.executemany(INSERT, records_of(1000, batch(1000, b"after").notes))
+        assert not database.is_replaced()
+    reader.close()
+    assert contents(path) == [*(b"backup %d" % number for number in range(300)), b"after"]
+    assert pragma(path, "integrity_check") == "ok"
+    aside = path.with_name("journal.db.replaced-2026-07-01T12-30-15.000250-wal")
+    assert aside.read_bytes() == log
+    assert len(said) == 1
+    assert str(aside) in said[0]
 
 
 def test_damage_deep_inside_is_found_by_looking(path: Path) -> None:
@@ -215,6 +349,48 @@ def test_where_it_cannot_be_backed_up_it_is_not_upgraded(path: Path, monkeypatch
     with pytest.raises(JournalError, match="No such file"):
         Database(path, unexpected, schema=NEXT).open()
     assert pragma(path, "user_version") == NOW_IS
+
+
+@contextmanager
+def files_up_to(size: int) -> Iterator[None]:
+    """A disk on which no file can grow beyond a size."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_nothing_is_left_of_a_backup_for_which_there_is_no_room(path: Path) -> None:
+    fill(path, *(b"x" * 1000 for _ in range(1000)))
+    with files_up_to(500_000), pytest.raises(DiskError):
+        Database(path, unexpected, schema=NEXT).open()
+    assert list(path.parent.iterdir()) == [path]
+    assert pragma(path, "user_version") == NOW_IS
+
+
+def test_a_disk_is_not_filled_with_a_backup_that_it_cannot_hold(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(path, *(b"x" * 1000 for _ in range(100)))
+    there = os.statvfs(path.parent)
+    blocks = 100_000 // there.f_frsize
+    full = os.statvfs_result((*there[:3], blocks, blocks, *there[5:]))
+    monkeypatch.setattr("netsvc.journal.disk.schema.os.statvfs", lambda _: full)
+    with pytest.raises(DiskError, match="too full to copy it"):
+        Database(path, unexpected, schema=NEXT).open()
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_what_is_left_of_a_backup_that_was_killed_is_overwritten(path: Path) -> None:
+    fill(path, b"one")
+    left = [Path(f"{path}.version-{NOW_IS}.unfinished{ending}") for ending in ("", "-journal", "-wal")]
+    for one in left:
+        one.write_bytes(b"half of it")
+    Database(path, unexpected, schema=NEXT).open().close()
+    (backup,) = path.parent.glob("journal.db.version-*")
+    assert contents(backup) == [b"one"]
 
 
 def test_the_first_version_becomes_what_is_made_now(path: Path, tmp_path: Path) -> None:

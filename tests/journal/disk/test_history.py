@@ -332,6 +332,54 @@ def test_one_that_hangs_with_its_disk_keeps_nobody_from_ending(
     thread.join(30)
 
 
+def test_a_thread_that_the_system_does_not_give_is_asked_for_again(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    rig.note(b"one")
+    rig.until_written()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refused)
+        assert "can't start new thread" in str(rig.find().value)
+    assert len(rig.find().rows) == 1
+
+
+def test_a_log_that_was_begun_anew_is_read_and_not_the_old_one(rig: Rig) -> None:
+    rig.note(*(b"%d" % number for number in range(20)))
+    rig.until_written()
+    assert len(rig.find().rows) == 20
+    Path(f"{rig.path}-wal").unlink()
+    rig.note(*(b"%d" % number for number in range(20, 40)))
+    rig.until_written()
+    assert [row[5] for row in rig.find().rows] == [b"%d" % number for number in range(40)]
+    assert rig.journal.broken == ""
+
+
+def test_one_that_takes_its_name_is_not_read_before_it_is_parted_from_the_log(rig: Rig) -> None:
+    rig.note(b"one")
+    rig.until_written()
+    other = rig.path.with_name("other.db")
+    Database(other, print).open().close()
+    other.rename(rig.path)
+    assert "another file has its name" in str(rig.find().value)
+    rig.note(b"two")
+    rig.until_written()
+    assert [row[5] for row in rig.find().rows] == [b"two"]
+
+
+def test_it_lets_go_of_the_file_when_nothing_can_be_written(rig: Rig) -> None:
+    rig.note(b"one")
+    rig.until_written()
+    rig.find()
+    assert rig.history._reader is not None
+    rig.journal.failing("disk I/O error")
+    rig.loop.until(lambda: rig.history._reader is None)
+    rig.journal.working()
+    assert len(rig.find().rows) == 1
+
+
 def test_no_thread_is_begun_where_nobody_asks(rig: Rig) -> None:
     rig.note(b"one")
     rig.until_written()

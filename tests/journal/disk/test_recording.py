@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 
@@ -113,6 +115,29 @@ def test_what_does_not_fit_into_the_queue_is_counted_and_not_promised(tmp_path: 
     assert results == [False, True]
     rig.close()
     assert contents(rig.path) == [b"y"]
+
+
+def test_a_refusal_does_not_overtake_what_was_asked_before(tmp_path: Path) -> None:
+    rig = Rig(tmp_path / "journal.db", queue=70_000)
+    rig.journal.open()
+    order: list[tuple[str, bool]] = []
+
+    def told(written: bool, name: str) -> None:
+        order.append((name, written))
+
+    with closing(sqlite3.connect(rig.path, isolation_level=None)) as other:
+        # Nothing can be written while somebody else writes.
+        other.execute("BEGIN IMMEDIATE")
+        for name in ("A", "B", "C", "D"):
+            # The second does not fit behind the first, nor does the last.
+            rig.facts.emit(RECEIVED, ORIGIN, b"x" * {"A": 40_000, "C": 100}.get(name, 60_000))
+            rig.journal.recorded().addCallback(told, name)
+            rig.facts.flush()
+        assert order == []
+        other.execute("COMMIT")
+    rig.loop.until(lambda: len(order) == 4)
+    rig.close()
+    assert order == [("A", True), ("B", False), ("C", True), ("D", False)]
 
 
 def test_closing_writes_what_waits_and_promises_no_more(tmp_path: Path) -> None:

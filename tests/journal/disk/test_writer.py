@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from twisted.internet.defer import Deferred
 
+from netsvc.journal.disk import database
 from netsvc.journal.disk import writer as module
 from netsvc.journal.disk.retention import Retention
 from netsvc.journal.disk.writer import Writer
@@ -187,6 +189,68 @@ def test_a_database_found_damaged_is_replaced_and_nothing_in_the_queue_is_lost(r
     assert len(rig.said) == 1
     assert contents(rig.path) == [b"after"]
     assert bytes(data) == next(rig.path.parent.glob("journal.db.damaged-*")).read_bytes()
+
+
+@pytest.mark.parametrize("gone", ["log deleted", "moved"])
+def test_nothing_is_lost_with_a_name_while_somebody_reads(rig: Rig, gone: str) -> None:
+    results: list[bool] = []
+    writer = rig.start()
+    for number in range(20):
+        writer.put(batch(number + 1, b"before", promises=[promised(results)]))
+    rig.heard.wait(lambda: len(results) == 20)
+    with closing(sqlite3.connect(rig.path, isolation_level=None)) as reader:
+        assert reader.execute("SELECT count(*) FROM fact").fetchone() == (20,)
+        old = rig.path
+        if gone == "moved":
+            old = rig.path.rename(rig.path.with_name("old.db"))
+        else:
+            Path(f"{rig.path}-wal").unlink()
+        writer.put(batch(21, b"after", promises=[promised(results)]))
+        rig.heard.wait(lambda: len(results) == 21)
+    assert (all(results), rig.heard.told("failing")) == (True, [])
+    writer.stop()
+    writer.join(30)
+    assert contents(old)[:20] == [b"before"] * 20
+    assert contents(rig.path)[-1] == b"after"
+
+
+def test_a_log_that_only_the_writer_has_is_kept_until_it_is_copied(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "_BUSY_SECONDS", 0.01)
+    results: list[bool] = []
+    writer = rig.start()
+    writer.put(batch(1, b"one", promises=[promised(results)]))
+    rig.heard.wait_for("settled")
+    with closing(sqlite3.connect(rig.path, isolation_level=None)) as reader:
+        # What it looks at may not be overwritten.
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM fact").fetchone()
+        writer.put(batch(2, b"two", promises=[promised(results)]))
+        rig.heard.wait_for("settled", 2)
+        Path(f"{rig.path}-wal").unlink()
+        writer.put(batch(3, b"three", promises=[promised(results)]))
+        rig.heard.wait_for("failing")
+        rig.heard.wait_for("settled", 3)
+        reader.execute("ROLLBACK")
+        rig.heard.wait_for("working")
+    assert results == [True, True, False]
+    assert contents(rig.path) == [b"one", b"two", b"three"]
+
+
+def test_what_is_put_while_nothing_can_be_written_is_not_promised(rig: Rig) -> None:
+    writer = rig.start()
+    rig.database.trouble = "read-only"
+    assert writer.put(batch(1, b"one"))
+    rig.heard.wait_for("failing")
+    results: list[bool] = []
+    assert not writer.put(batch(2, b"two", promises=[promised(results)]))
+    rig.database.trouble = ""
+    rig.heard.wait_for("working")
+    writer.stop()
+    writer.join(30)
+    assert results == []
+    assert contents(rig.path) == [b"one", b"two"]
 
 
 def test_a_defect_does_not_end_it_in_silence(rig: Rig) -> None:
