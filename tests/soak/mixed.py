@@ -55,6 +55,7 @@ _GROWTH, _STEADY = 1.0, 1800.0
 
 _MARK = re.compile("configuration read again")
 
+# What is remembered of facts and of peers is little, so that it is full soon and memory can be judged.
 _CONFIGURATION = """
 [journal]
 file = "journal.db"
@@ -63,6 +64,7 @@ size = 0
 timeline_memory = 4194304
 [limits]
 max_connections = 500
+tracked_peers = 64
 [timestamp]
 listen = "tcp://127.0.0.1:{stamp}"
 [echo]
