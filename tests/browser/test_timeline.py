@@ -45,7 +45,8 @@ def test_a_datagram_appears_as_text_beside_hex(browser: Chromium, daemon: Daemon
         with daemon.datagrams("receiver") as sock:
             sock.send(b"seen at once\r\n")
             address = "{}:{}".format(*sock.getsockname())
-        tab.wait_for(rows_with("seen at once"))
+        # As it is shown, which a row is a moment after it is there.
+        tab.wait_for(f"{row_with('seen at once')}?.innerText.includes('seen at once')")
         row = tab.evaluate(
             f"[...{row_with('seen at once')}.cells]"
             ".map((cell) => cell.innerText.split(/\\s+/).join(' ').trim())"

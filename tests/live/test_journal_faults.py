@@ -284,7 +284,7 @@ def test_a_backup_that_takes_its_name_under_the_daemon_is_gone_on_with(tmp_path:
         with daemon.datagrams("receiver") as sock:
             sock.send(b"after")
             assert sock.recv(100) == ACKNOWLEDGEMENT
-        assert said(daemon, "was replaced by another file: the log before it was moved to") == 1
+        wait_until_said(daemon, "was replaced by another file: the log before it was moved to", 1)
         daemon.signal(signal.SIGKILL)
         daemon.wait()
     assert contents(journal) == [b"in the backup", b"after"]
