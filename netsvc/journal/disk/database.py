@@ -191,7 +191,7 @@ class Database:
 
     def is_replaced(self) -> bool:
         """Whether another file has the name of the one that was opened, and may have nothing of its log."""
-        found = _file_at(f"{self.path}")
+        found = file_at(f"{self.path}")
         return bool(self._files) and found is not None and found != self._files[0]
 
     def save(self, connection: sqlite3.Connection) -> None:
@@ -207,7 +207,7 @@ class Database:
         if self.is_in_place():
             return
         # Where the log is still there, it is moved aside, as far as it is not copied.
-        nothing_else = _file_at(f"{self.path}") == self._files[0]
+        nothing_else = file_at(f"{self.path}") == self._files[0]
         try:
             busy, there, copied = connection.execute("PRAGMA wal_checkpoint(FULL)").fetchone()
         except sqlite3.Error as error:
@@ -234,7 +234,7 @@ class Database:
             connection.close()
             raise
         sync_directory(self.path)
-        self._files, self._shared = self._identity(), _file_at(f"{self.path}-shm")
+        self._files, self._shared = self._identity(), file_at(f"{self.path}-shm")
         return connection
 
     def _set_up(self, connection: sqlite3.Connection) -> None:
@@ -279,7 +279,7 @@ class Database:
             return
         # SQLite would put that log into this file, which it has nothing to do with.
         known = {"-wal": self._files[1], "-shm": self._shared}
-        left = [end for end, file in known.items() if file and _file_at(f"{self.path}{end}") == file]
+        left = [end for end, file in known.items() if file and file_at(f"{self.path}{end}") == file]
         if left:
             aside = self._move_aside("replaced", left)
             self._say(f"{self.path} was replaced by another file: the log before it was moved to {aside}-wal")
@@ -337,7 +337,7 @@ class Database:
         return aside
 
     def _identity(self) -> tuple[object, ...]:
-        return tuple(_file_at(f"{self.path}{ending}") for ending in ("", "-wal"))
+        return tuple(file_at(f"{self.path}{ending}") for ending in ("", "-wal"))
 
 
 class DamagedError(sqlite3.DatabaseError):
@@ -367,7 +367,8 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _file_at(path: str) -> tuple[int, int] | None:
+def file_at(path: str) -> tuple[int, int] | None:
+    """Which file has a name: its device and inode, None where there is none."""
     try:
         found = os.stat(path)
     except OSError:

@@ -7,7 +7,6 @@ taken, because services need the processor too. What takes too long is tried aga
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Callable
 from functools import partial
@@ -24,7 +23,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from netsvc.interfaces import IFactHistory
-from netsvc.journal.disk.database import one_line
+from netsvc.journal.disk.database import file_at, one_line
 from netsvc.journal.disk.reader import SCAN, Reader, SlowError
 from netsvc.journal.disk.schema import JournalError
 from netsvc.journal.disk.search import Part
@@ -208,7 +207,7 @@ class History:
         """The file that has the name now, with the log that has it: a damaged one is moved aside."""
         if self._state.replaced:
             raise JournalError(f"{self._path}: another file has its name, and is not opened yet")
-        files = (_file_at(f"{self._path}"), _file_at(f"{self._path}-wal"))
+        files = (file_at(f"{self._path}"), file_at(f"{self._path}-wal"))
         if self._reader is None or files != self._files:
             self._close()
             self._reader, self._files = Reader.open(self._path, PATIENCE), files
@@ -223,11 +222,3 @@ class History:
                 _log.error(
                     "{path}: it could not be closed: {error}", path=str(self._path), error=one_line(error)
                 )
-
-
-def _file_at(path: str) -> tuple[int, int] | None:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
